@@ -1,0 +1,50 @@
+/** Every failure of this library has one of these codes; `docs/errors.md` says what to do about each. */
+export type ErrorCode = `ERR_CUDA_IPC_${string}`;
+
+/** What an error knows beside its sentence. */
+export interface ErrorFacts {
+  /** The number of the failed CUDA driver call (`CUresult`), when a driver call failed. */
+  cudaResult?: number;
+  /** The driver's name for that number, such as `CUDA_ERROR_INVALID_HANDLE`. */
+  cudaName?: string;
+  /** The function that failed: a CUDA driver function or a system call. */
+  call?: string;
+  /** The system's errno, when a system call failed. */
+  errno?: number;
+  /** Further facts by name, such as `neededBytes` and `freeBytes`. */
+  details?: Record<string, unknown>;
+  cause?: unknown;
+}
+
+/** The one error class of this library. `code` is stable and meant to be tested; `message` is for people. */
+export class CudaIpcError extends Error {
+  readonly code: ErrorCode;
+  readonly cudaResult: number | undefined;
+  readonly cudaName: string | undefined;
+  readonly call: string | undefined;
+  readonly errno: number | undefined;
+  readonly details: Record<string, unknown>;
+
+  constructor(code: ErrorCode, message: string, facts: ErrorFacts = {}) {
+    super(message, facts.cause === undefined ? undefined : { cause: facts.cause });
+    this.code = code;
+    this.cudaResult = facts.cudaResult;
+    this.cudaName = facts.cudaName;
+    this.call = facts.call;
+    this.errno = facts.errno;
+    this.details = facts.details ?? {};
+  }
+
+  override get name(): string {
+    return `CudaIpcError [${this.code}]`;
+  }
+}
+
+/** Refuses an argument: "Expected <what> for <name>, but received <value> of type <type>". */
+export function invalidArgument(name: string, expected: string, received: unknown): CudaIpcError {
+  const shown = typeof received === "string" ? JSON.stringify(received) : String(received);
+  return new CudaIpcError(
+    "ERR_CUDA_IPC_INVALID_ARGUMENT",
+    `Expected ${expected} for ${name}, but received ${shown} of type ${received === null ? "null" : typeof received}`,
+  );
+}

@@ -1,0 +1,299 @@
+/**
+ * The only typed contract of the addon. Nothing else in lib/ may require the .node file.
+ *
+ * Byte counts and offsets are safe integers, device pointers are bigint, ids are Buffers. Whatever can take
+ * more than 100 us returns a promise and runs on the addon's own threads. Arguments are re-checked natively.
+ */
+import path from "node:path";
+import { CudaIpcError, type ErrorCode, type ErrorFacts } from "./errors.js";
+
+/** An owned file descriptor: closed by `close()`, or when collected. */
+export interface NativeFd {
+  /** The descriptor's number; -1 once closed. */
+  readonly fd: number;
+  /** A new descriptor (close-on-exec) for the same open file. */
+  duplicate(): NativeFd;
+  /** Harmless when closed already. */
+  close(): void;
+}
+
+/** Kernel facts about the process at the other end of a socket. */
+export interface NativePeer {
+  /** In this process's PID namespace; 0 when the peer is not visible in it. */
+  pid: number;
+  uid: number;
+  gid: number;
+  /** Clock ticks since boot at which the process started (field 22 of /proc/PID/stat); "" when not visible. */
+  startTime: string;
+  /** The name of the command, from /proc/PID/comm; "" when not visible. */
+  command: string;
+}
+
+/** A watch on a process through its pidfd. */
+export interface NativeProcess {
+  readonly pid: number;
+  readonly startTime: string;
+  readonly exited: boolean;
+  /** Stops watching and closes the pidfd; `onExit` will not be called any more. Harmless when closed already. */
+  close(): void;
+}
+
+export interface ChannelEvents {
+  /**
+   * What one recvmsg returned: `bytes` may hold half a frame or several, `fds` came beside them, in order.
+   * The callee owns the fds.
+   */
+  onData(bytes: Buffer, fds: NativeFd[]): void;
+  /** Everything queued by `send` has been handed to the kernel after `send` had returned false. */
+  onDrain(): void;
+  /**
+   * Called exactly once, last. Without an error: end-of-file, or `close()` on this side. With one:
+   * ERR_CUDA_IPC_FD_LIMIT (MSG_CTRUNC: descriptors were lost because this process is at its limit),
+   * ERR_CUDA_IPC_CONNECTION (reset, and every other failure).
+   */
+  onClose(error: Error | null): void;
+}
+
+/** One connected SOCK_STREAM Unix socket. */
+export interface NativeChannel {
+  readonly peer: NativePeer;
+  /** The socket's descriptor number; -1 once closed. For diagnosis only. */
+  readonly fd: number;
+  /** Bytes accepted by `send` and not yet taken by the kernel. */
+  readonly queuedBytes: number;
+  /**
+   * Sends bytes with descriptors beside the first of them. Tries the kernel at once, on this thread, without
+   * blocking; queues the rest for the epoll thread. The descriptors are duplicated: the caller's stay its own.
+   * More than 253 descriptors are spread over several messages. False when bytes had to be queued: wait for
+   * onDrain. Throws ERR_CUDA_IPC_CLOSED on a closed channel.
+   */
+  send(bytes: Uint8Array, fds?: NativeFd[]): boolean;
+  /** Stops and resumes reading: backpressure towards the peer. */
+  pause(): void;
+  resume(): void;
+  /** Keeps the event loop alive while open (`ref`), or not (`unref`, the initial state). */
+  ref(): void;
+  unref(): void;
+  /** A watch on the peer; throws ERR_CUDA_IPC_PEER_UNPROVEN when its death could not be proven (no pidfd). */
+  watchPeer(onExit: () => void): NativeProcess;
+  /** Sends what is queued if the kernel takes it at once, then closes. onClose follows. Harmless when closed. */
+  close(): void;
+}
+
+export interface NativeListener {
+  ref(): void;
+  unref(): void;
+  /** Stops listening and closes the socket. Does not remove the path. Harmless when closed already. */
+  close(): void;
+}
+
+/** An exclusive flock, held until `close()`, collection, or the death of the process. */
+export interface NativeFileLock {
+  readonly held: boolean;
+  close(): void;
+}
+
+export type Sharing = "vmm" | "ipc";
+export type Access = "read" | "readwrite";
+
+/** One device allocation made by this process to be shared. */
+export interface NativeSlab {
+  /** Where it is mapped, readable and writable, in this process; 0n once `unmap()`ed or closed. */
+  readonly devicePointer: bigint;
+  /** A multiple of 2 MiB and of the device's granularity: at least what was asked for. */
+  readonly bytes: number;
+  /** `ipc`: the 64-byte CUDA IPC memory handle. `vmm`: undefined. */
+  readonly handle: Buffer | undefined;
+  /** `vmm`: a new descriptor that keeps the memory alive by itself. `ipc`: throws ERR_CUDA_IPC_INVALID_STATE. */
+  exportFd(): NativeFd;
+  /**
+   * Lets go of everything this object holds, in reverse order: mapping, reservation, allocation. `vmm` memory
+   * lives on while a descriptor or another mapping does; `ipc` memory is freed. Waits for the work of this
+   * process on the device first. Harmless when closed already.
+   */
+  close(): Promise<void>;
+}
+
+/** One counted reference to a slab that is mapped once per process, device and access mode. */
+export interface NativeMapping {
+  readonly devicePointer: bigint;
+  readonly bytes: number;
+  /**
+   * Waits for `after` (default: all of this process's work on the device; null: nothing), then drops the
+   * reference; the last one unmaps. Harmless when closed already. A mapping that is collected is closed the same way.
+   */
+  close(after?: NativeStream | NativeEvent | null): Promise<void>;
+}
+
+export interface NativeStream {
+  readonly handle: bigint;
+  readonly device: number;
+  synchronize(): Promise<void>;
+  query(): boolean;
+  waitEvent(event: NativeEvent): void;
+  destroy(): Promise<void>;
+}
+
+export interface NativeEvent {
+  readonly handle: bigint;
+  readonly device: number;
+  record(stream?: NativeStream): void;
+  query(): boolean;
+  synchronize(): Promise<void>;
+  /** The 64-byte CUDA IPC event handle of an event created with `interprocess`. */
+  ipcHandle(): Buffer;
+  destroy(): Promise<void>;
+}
+
+/** One contiguous copy of a load: `bytes` from `offset` of a source to `target` on the device. */
+export interface LoadRun {
+  /** Index into `sources`. */
+  source: number;
+  offset: number;
+  bytes: number;
+  /** Offset from `base` on the device. */
+  target: number;
+}
+
+export interface LoadOptions {
+  device: number;
+  /** The device pointer that run targets are relative to. */
+  base: bigint;
+  /** Paths of files, or memory. Memory must not be changed or transferred until the load has settled. */
+  sources: (string | Uint8Array)[];
+  runs: LoadRun[];
+  /** Reader threads; default: what the machine repays. */
+  threads?: number;
+  /** Size of a staging chunk in bytes; default 2 MiB. */
+  chunkBytes?: number;
+  /** Called on the event loop, at most every 50 ms, and once at the end, with bytes on the device so far. */
+  onProgress?: (bytes: number) => void;
+  cancel?: NativeCancel;
+}
+
+export interface LoadResult {
+  bytes: number;
+  seconds: number;
+  stagingBytes: number;
+  threads: number;
+}
+
+/** A flag that a running load looks at between chunks. */
+export interface NativeCancel {
+  cancel(): void;
+}
+
+export interface DeviceFacts {
+  ordinal: number;
+  /** As nvidia-smi prints it: "GPU-xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx". */
+  uuid: string;
+  name: string;
+  totalBytes: number;
+  computeCapability: [major: number, minor: number];
+  pciBusId: string;
+  multiprocessors: number;
+  /** "default", "prohibited" or "exclusive-process". */
+  computeMode: string;
+  /** Whether `vmm` sharing works: virtual memory management and POSIX file descriptors. */
+  vmm: boolean;
+}
+
+export interface NativeAddon {
+  setErrorFactory(factory: (info: { code: ErrorCode; message: string } & ErrorFacts) => Error): void;
+
+  // fd.cc, channel.cc, process.cc, file_lock.cc
+  /** Takes ownership of a descriptor number (sets close-on-exec). */
+  adoptFd(fd: number): NativeFd;
+  /** Binds, chmods and listens; `onConnection` gets a paused channel: call `start` with its events. */
+  listen(
+    socketPath: string,
+    options: { mode: number; backlog: number },
+    onConnection: (channel: NativeChannel) => void,
+    onError: (error: Error) => void,
+  ): NativeListener;
+  /** Connects without blocking the event loop; ERR_CUDA_IPC_NO_OWNER when nobody listens. */
+  connect(socketPath: string): Promise<NativeChannel>;
+  /** Begins delivery on a channel from `listen` or `connect`. */
+  startChannel(channel: NativeChannel, events: ChannelEvents): void;
+  /** Watches a process by pid; refuses (ERR_CUDA_IPC_PEER_UNPROVEN) when `startTime` is given and differs. */
+  watchProcess(pid: number, startTime: string | undefined, onExit: () => void): NativeProcess;
+  /** Opens (0600, close-on-exec) and locks the file without waiting; undefined when somebody else holds it. */
+  lockFile(file: string): NativeFileLock | undefined;
+
+  // device.cc
+  chooseProvider(name: string): void;
+  /** What is chosen or would be: "libcuda" or "host". */
+  chosenProvider(): "libcuda" | "host";
+  driverIsUp(): boolean;
+  driverVersion(): Promise<number>;
+  devices(): Promise<DeviceFacts[]>;
+  findDevice(uuid: string): Promise<number | undefined>;
+  /** Brings up the device's primary context. */
+  initializeDevice(device: number): Promise<void>;
+  memoryInfo(device: number): Promise<{ freeBytes: number; totalBytes: number }>;
+  synchronizeDevice(device: number): Promise<void>;
+
+  // memory.cc, ipc.cc, vmm.cc, stream.cc, event.cc, module.cc: the raw layer
+  memAlloc(device: number, bytes: number): Promise<bigint>;
+  memFree(device: number, pointer: bigint): Promise<void>;
+  memcpyHtoD(device: number, target: bigint, source: Uint8Array, stream?: NativeStream): Promise<void>;
+  memcpyDtoH(device: number, target: Uint8Array, source: bigint, stream?: NativeStream): Promise<void>;
+  memcpyDtoD(
+    device: number,
+    target: bigint,
+    source: bigint,
+    bytes: number,
+    stream?: NativeStream,
+  ): Promise<void>;
+  /** `width` is the element's size in bytes, `count` the number of elements. */
+  memset(
+    device: number,
+    pointer: bigint,
+    value: number,
+    width: 1 | 2 | 4,
+    count: number,
+    stream?: NativeStream,
+  ): Promise<void>;
+
+  // slab.cc
+  createSlab(options: { id: Buffer; device: number; bytes: number; sharing: Sharing }): Promise<NativeSlab>;
+  /**
+   * Maps a slab, or counts one more reference on the mapping this process has already (keyed by the slab's
+   * 16-byte id, the device and the access). The descriptor is duplicated. An `ipc` slab made by this process
+   * is not opened but counted. ERR_CUDA_IPC_STALE_HANDLE when its exporter is dead.
+   */
+  openSlab(options: {
+    id: Buffer;
+    device: number;
+    bytes: number;
+    access: Access;
+    fd?: NativeFd;
+    handle?: Buffer;
+  }): Promise<NativeMapping>;
+  /** For tests and metrics: what the process-wide table holds. */
+  mappingStatistics(): { mappings: number; references: number };
+
+  // load.cc, checksum.cc
+  createCancel(): NativeCancel;
+  load(options: LoadOptions): Promise<LoadResult>;
+  /** The 128-bit checksum (16 bytes) of device memory, computed on the device. */
+  checksum(device: number, pointer: bigint, bytes: number): Promise<Buffer>;
+}
+
+function loadAddon(): NativeAddon {
+  const file = path.join(__dirname, "../../build/Release/cuda_ipc.node");
+  try {
+    const addon = require(file) as NativeAddon;
+    addon.setErrorFactory(({ code, message, ...facts }) => new CudaIpcError(code, message, facts));
+    return addon;
+  } catch (cause) {
+    throw new CudaIpcError(
+      "ERR_CUDA_IPC_ADDON",
+      `The native addon could not be loaded from ${file}. It is built by \`npm rebuild cuda-ipc\`, which needs a ` +
+        `C++17 compiler, make and python3 (Debian: apt-get install g++ make python3). ${(cause as Error).message}`,
+      { cause },
+    );
+  }
+}
+
+export const native: NativeAddon = loadAddon();

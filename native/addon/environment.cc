@@ -1,0 +1,54 @@
+#include "addon/environment.h"
+
+namespace cuda_ipc {
+
+Environment::Environment(Napi::Env env) : dispatcher_(Dispatcher::create(env)) {}
+
+Environment& Environment::of(Napi::Env env) { return *env.GetInstanceData<Environment>(); }
+
+void Environment::install(Napi::Env env) {
+  auto* self = new Environment(env);
+  env.SetInstanceData<Environment>(self);
+  // Instance data is deleted after the cleanup hooks have run, so teardown() sees a whole object.
+  napi_add_env_cleanup_hook(env, teardown, self);
+}
+
+void Environment::teardown(void* data) {
+  auto* self = static_cast<Environment*>(data);
+  self->dispatcher_->close();
+  while (!self->closers_.empty()) {
+    auto closer = std::move(self->closers_.back());
+    self->closers_.pop_back();
+    closer();
+  }
+  self->error_factory_.Reset();
+}
+
+void Environment::set_error_factory(Napi::Function factory) { error_factory_ = Napi::Persistent(factory); }
+
+Napi::Value Environment::make_error(Napi::Env env, const Error& error) {
+  Napi::Object facts = Napi::Object::New(env);
+  facts["code"] = error.code();
+  facts["message"] = error.what();
+  if (error.cuda_result != 0) {
+    facts["cudaResult"] = error.cuda_result;
+    facts["cudaName"] = error.cuda_name;
+  }
+  if (!error.call.empty()) facts["call"] = error.call;
+  if (error.system_errno != 0) facts["errno"] = error.system_errno;
+  if (!error.details.empty()) {
+    Napi::Object details = Napi::Object::New(env);
+    for (const auto& [name, value] : error.details) details[name] = static_cast<double>(value);
+    facts["details"] = details;
+  }
+  if (error_factory_.IsEmpty()) return Napi::Error::New(env, error.what()).Value();
+  return error_factory_.Call({facts});
+}
+
+Environment::Closers::iterator Environment::on_teardown(std::function<void()> closer) {
+  return closers_.insert(closers_.end(), std::move(closer));
+}
+
+void Environment::forget(Closers::iterator closer) { closers_.erase(closer); }
+
+}  // namespace cuda_ipc

@@ -1,0 +1,51 @@
+// What the addon keeps for each JavaScript environment (the main thread, each worker_thread).
+#pragma once
+
+#include <napi.h>
+
+#include <list>
+#include <memory>
+
+#include "addon/dispatcher.h"
+#include "driver/error.h"
+
+namespace cuda_ipc {
+
+class Environment {
+ public:
+  static Environment& of(Napi::Env env);
+  static void install(Napi::Env env);  // once, when the addon is loaded into `env`
+
+  const std::shared_ptr<Dispatcher>& dispatcher() const { return dispatcher_; }
+
+  // The error class lives in JavaScript: the addon's loader hands in a factory for it.
+  void set_error_factory(Napi::Function factory);
+  // The JavaScript error for `error`, ready to throw or to reject with.
+  Napi::Value make_error(Napi::Env env, const Error& error);
+
+  // Objects that own threads, sockets or mappings register a closer. At teardown the closers run newest
+  // first, so children go before their parents. forget() takes one out again.
+  using Closers = std::list<std::function<void()>>;
+  Closers::iterator on_teardown(std::function<void()> closer);
+  void forget(Closers::iterator closer);
+
+ private:
+  explicit Environment(Napi::Env env);
+  static void teardown(void* self);
+
+  std::shared_ptr<Dispatcher> dispatcher_;
+  Napi::FunctionReference error_factory_;
+  Closers closers_;
+};
+
+// Runs `body` and turns a cuda_ipc::Error into the thrown JavaScript error.
+template <class Body>
+auto guarded(Napi::Env env, Body body) -> decltype(body()) {
+  try {
+    return body();
+  } catch (const Error& error) {
+    throw Napi::Error(env, Environment::of(env).make_error(env, error));
+  }
+}
+
+}  // namespace cuda_ipc

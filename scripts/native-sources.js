@@ -1,0 +1,16 @@
+// Prints the addon's C++ sources for binding.gyp, one per line, so that adding a file needs no second edit.
+const { readdirSync } = require("node:fs");
+const path = require("node:path");
+
+function sources(directory) {
+  return readdirSync(directory, { withFileTypes: true })
+    .sort((a, b) => (a.name < b.name ? -1 : 1))
+    .flatMap((entry) => {
+      const file = path.posix.join(directory, entry.name);
+      if (entry.isDirectory()) return sources(file);
+      return entry.name.endsWith(".cc") ? [file] : [];
+    });
+}
+
+process.chdir(path.join(__dirname, ".."));
+console.log(sources("native").join("\n"));
