@@ -21,6 +21,7 @@ void Environment::teardown(void* data) {
     self->closers_.pop_back();
     closer();
   }
+  self->constructors_.clear();
   self->error_factory_.Reset();
 }
 

@@ -3,7 +3,9 @@
 
 #include <napi.h>
 
+#include <functional>
 #include <list>
+#include <map>
 #include <memory>
 
 #include "addon/dispatcher.h"
@@ -23,6 +25,9 @@ class Environment {
   // The JavaScript error for `error`, ready to throw or to reject with.
   Napi::Value make_error(Napi::Env env, const Error& error);
 
+  // The constructor of a class that the addon defines, under any address that stands for the class.
+  Napi::FunctionReference& constructor_of(const void* key) { return constructors_[key]; }
+
   // Objects that own threads, sockets or mappings register a closer. At teardown the closers run newest
   // first, so children go before their parents. forget() takes one out again.
   using Closers = std::list<std::function<void()>>;
@@ -35,6 +40,7 @@ class Environment {
 
   std::shared_ptr<Dispatcher> dispatcher_;
   Napi::FunctionReference error_factory_;
+  std::map<const void*, Napi::FunctionReference> constructors_;
   Closers closers_;
 };
 
