@@ -1,0 +1,85 @@
+import { constants } from "node:fs";
+import { type FileHandle, open } from "node:fs/promises";
+import { CudaIpcError } from "../errors.js";
+import { refusal } from "./rules.js";
+
+/** The reference implementation's limit on headers, against files made to exhaust memory. */
+export const maxHeaderBytes = 100_000_000;
+
+export interface OpenedFile {
+  path: string;
+  handle: FileHandle;
+  size: number;
+  /** Changes when the file is replaced or rewritten: device, inode, size, modification time in nanoseconds. */
+  identity: string;
+}
+
+/** Opens an ordinary file (or a symbolic link to one) for `use`, and closes it again. */
+export async function withFile<T>(path: string, use: (file: OpenedFile) => Promise<T>): Promise<T> {
+  // Without O_NONBLOCK the opening of a FIFO waits for a writer, on one of libuv's four threads.
+  const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK).catch((cause) => {
+    throw systemFailure(path, "open", cause);
+  });
+  try {
+    const facts = await handle.stat({ bigint: true });
+    if (!facts.isFile()) throw refusal("ordinary-file", path, "this is not an ordinary file");
+    const identity = `${facts.dev}:${facts.ino}:${facts.size}:${facts.mtimeNs}`;
+    return await use({ path, handle, size: Number(facts.size), identity });
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Reads `bytes` bytes, or fewer where the file ends early. */
+export async function readAt(file: OpenedFile, position: number, bytes: number): Promise<Buffer> {
+  const buffer = Buffer.allocUnsafe(bytes);
+  let filled = 0;
+  while (filled < bytes) {
+    const { bytesRead } = await file.handle
+      .read(buffer, filled, bytes - filled, position + filled)
+      .catch((cause) => {
+        throw systemFailure(file.path, "read", cause);
+      });
+    if (bytesRead === 0) break;
+    filled += bytesRead;
+  }
+  return buffer.subarray(0, filled);
+}
+
+/** Reads the header's bytes; they begin behind the 8 bytes of their own length. */
+export async function readHeader(file: OpenedFile): Promise<Buffer> {
+  const prefix = await readAt(file, 0, 8);
+  if (prefix.length < 8) {
+    throw refusal(
+      "header-length",
+      file.path,
+      `the file has ${prefix.length} bytes, but 8 hold the header's length`,
+    );
+  }
+  const length = prefix.readBigUInt64LE();
+  if (length > maxHeaderBytes) {
+    const why = `the header claims ${length} bytes, above the limit of ${maxHeaderBytes}; is this a safetensors file?`;
+    throw refusal("header-too-large", file.path, why);
+  }
+  const left = file.size - 8;
+  // Compared before anything is allocated for it.
+  const header = length > left ? undefined : await readAt(file, 8, Number(length));
+  if (header === undefined || header.length < length) {
+    throw refusal(
+      "header-truncated",
+      file.path,
+      `the header claims ${length} bytes, but only ${left} follow`,
+    );
+  }
+  return header;
+}
+
+export function systemFailure(path: string, call: string, cause: NodeJS.ErrnoException): CudaIpcError {
+  const errno = cause.errno === undefined ? undefined : Math.abs(cause.errno);
+  return new CudaIpcError("ERR_CUDA_IPC_SYSTEM", `${path}: ${call} failed: ${cause.message}`, {
+    errno,
+    call,
+    details: { path },
+    cause,
+  });
+}
