@@ -31,8 +31,8 @@ bool driver_is_up();
 const cu::Table& driver();
 
 // Pushes the device's primary context for the life of the scope: retained once per process and device, and
-// never released (the driver tears it down with the process). The first use of a device costs 0.1 to 0.3 s and
-// 518 MiB of GPU memory on an H100.
+// never released (the driver tears it down with the process). The first use of a device costs 0.1 to 0.3 s
+// and 518 MiB of GPU memory on an H100.
 class ContextScope {
  public:
   explicit ContextScope(int ordinal);  // throws Error: ERR_CUDA_IPC_INVALID_DEVICE, ERR_CUDA_IPC_CUDA, ...
@@ -44,7 +44,8 @@ class ContextScope {
 // True once the device's primary context is retained by this process.
 bool context_is_up(int ordinal);
 
-// "GPU-xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx" as nvidia-smi prints it (the same form for MIG instances' bytes).
+// "GPU-xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx" as nvidia-smi prints it (the same form for MIG instances'
+// bytes).
 std::string device_uuid(int ordinal);
 // The ordinal in this process of the device with that UUID; nothing when it is not visible here.
 std::optional<int> find_device(const std::string& uuid);

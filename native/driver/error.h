@@ -41,9 +41,9 @@ class Error : public std::exception {
 }  // namespace cuda_ipc
 
 // CUDA_IPC_CHECK(cuMemFree(pointer)): calls through the table, and throws the diagnosis when it fails.
-#define CUDA_IPC_CHECK(call)                                                                   \
-  do {                                                                                         \
-    const ::cuda_ipc::cu::CUresult cuda_ipc_result = ::cuda_ipc::driver().call;                \
-    if (cuda_ipc_result != ::cuda_ipc::cu::CUDA_SUCCESS)                                       \
-      ::cuda_ipc::throw_cuda_error(cuda_ipc_result, #call);                                    \
+#define CUDA_IPC_CHECK(call)                                                    \
+  do {                                                                          \
+    const ::cuda_ipc::cu::CUresult cuda_ipc_result = ::cuda_ipc::driver().call; \
+    if (cuda_ipc_result != ::cuda_ipc::cu::CUDA_SUCCESS)                        \
+      ::cuda_ipc::throw_cuda_error(cuda_ipc_result, #call);                     \
   } while (false)
