@@ -33,7 +33,9 @@ constexpr const char* kMps =
 constexpr const char* kStaleHandle =
     "The process that exported this handle has ended, or freed the memory, or runs where this process cannot "
     "see it "
-    "(containers must share the IPC and PID namespaces). Attach to the current owner for a new handle.";
+    "(containers must share the IPC and PID namespaces), or these 64 bytes are no handle. Attach to the "
+    "current owner "
+    "for a new one.";
 constexpr const char* kSameProcess =
     "A CUDA IPC handle cannot be opened by the process that exported it: use the original there.";
 constexpr const char* kNotExportable =
@@ -79,6 +81,10 @@ constexpr Row kRows[] = {
     {CUDA_ERROR_MPS_SERVER_NOT_READY, "", "ERR_CUDA_IPC_MPS", kMps},
     {CUDA_ERROR_MPS_MAX_CLIENTS_REACHED, "", "ERR_CUDA_IPC_MPS", kMps},
     {CUDA_ERROR_MPS_MAX_CONNECTIONS_REACHED, "", "ERR_CUDA_IPC_MPS", kMps},
+    {CUDA_ERROR_NOT_INITIALIZED, "cuInit", "ERR_CUDA_IPC_FORKED",
+     "The driver says so in a process that was forked natively after other code had brought CUDA up: start "
+     "workers as "
+     "programs of their own (child_process.fork, cluster and spawn do that)."},
     {CUDA_ERROR_UNKNOWN, "cuInit", "ERR_CUDA_IPC_CUDA",
      "The usual reason is that /dev/nvidia-uvm is missing or not accessible (nvidia-modprobe -u -c=0 makes "
      "it), or "
@@ -101,6 +107,7 @@ constexpr Row kRows[] = {
     {CUDA_ERROR_INVALID_CONTEXT, "cuIpcOpen", "ERR_CUDA_IPC_SAME_PROCESS", kSameProcess},
     {CUDA_ERROR_INVALID_HANDLE, "cuIpcOpen", "ERR_CUDA_IPC_STALE_HANDLE", kStaleHandle},
     {CUDA_ERROR_MAP_FAILED, "cuIpcOpen", "ERR_CUDA_IPC_STALE_HANDLE", kStaleHandle},
+    {CUDA_ERROR_INVALID_VALUE, "cuIpcOpen", "ERR_CUDA_IPC_STALE_HANDLE", kStaleHandle},
     {CUDA_ERROR_INVALID_VALUE, "cuIpcGetMemHandle", "ERR_CUDA_IPC_NOT_EXPORTABLE", kNotExportable},
     {CUDA_ERROR_NOT_SUPPORTED, "cuIpcGetMemHandle", "ERR_CUDA_IPC_NOT_EXPORTABLE", kNotExportable},
     {CUDA_ERROR_INVALID_VALUE, "cuIpcGetEventHandle", "ERR_CUDA_IPC_NOT_EXPORTABLE",
@@ -115,6 +122,7 @@ constexpr Row kRows[] = {
     {CUDA_ERROR_INVALID_HANDLE, "cuMemImportFromShareableHandle", "ERR_CUDA_IPC_INVALID_FD", kImport},
     {CUDA_ERROR_INVALID_DEVICE, "cuMemImportFromShareableHandle", "ERR_CUDA_IPC_INVALID_FD", kImport},
     {CUDA_ERROR_OPERATING_SYSTEM, "cuMemImportFromShareableHandle", "ERR_CUDA_IPC_INVALID_FD", kImport},
+    {CUDA_ERROR_UNKNOWN, "cuMemImportFromShareableHandle", "ERR_CUDA_IPC_INVALID_FD", kImport},
     {CUDA_ERROR_OPERATING_SYSTEM, "cuMemExportToShareableHandle", "ERR_CUDA_IPC_FD_LIMIT",
      "The limit on open file descriptors is reached: raise it (ulimit -n)."},
     {CUDA_ERROR_NOT_SUPPORTED, "cuMemCreate", "ERR_CUDA_IPC_NOT_SUPPORTED",
