@@ -1,5 +1,5 @@
-// cuda_ipc_atomic_add_u32, _u64, _f32: adds `value` to `*target` once, whatever the grid, atomically for every
-// process and processor that sees the memory. `*previous`, when not null, gets the value from before.
+// cuda_ipc_atomic_add_u32, _u64, _f32: adds `value` to `*target` once, whatever the grid, atomically for
+// every process and processor that sees the memory. `*previous`, when not null, gets the value from before.
 #include "kernels/launch.h"
 
 namespace cuda_ipc {

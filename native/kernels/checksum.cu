@@ -5,8 +5,8 @@
 namespace cuda_ipc {
 
 // Two words per load; four loads in flight per thread keep the memory busy.
-__device__ void add_pairs(ChecksumSums& sums, const ulonglong2* pairs, Word count, Word first_word, Word thread,
-                          Word threads) {
+__device__ void add_pairs(ChecksumSums& sums, const ulonglong2* pairs, Word count, Word first_word,
+                          Word thread, Word threads) {
   constexpr int kInFlight = 4;
   Word i = thread;
   Word key = checksum_key(first_word + 2 * i);
@@ -30,8 +30,8 @@ __device__ void add_pairs(ChecksumSums& sums, const ulonglong2* pairs, Word coun
   }
 }
 
-// Words at an odd address, each out of the two aligned words it lies across. The first and the last whole word
-// are left to the caller: their aligned words may reach out of the data.
+// Words at an odd address, each out of the two aligned words it lies across. The first and the last whole
+// word are left to the caller: their aligned words may reach out of the data.
 __device__ void add_shifted(ChecksumSums& sums, const unsigned char* data, Word words, Word first_word,
                             Word thread, Word threads) {
   const auto address = reinterpret_cast<unsigned long long>(data);
@@ -39,7 +39,8 @@ __device__ void add_shifted(ChecksumSums& sums, const unsigned char* data, Word 
   const unsigned shift = 8 * static_cast<unsigned>(address & 7);
 #pragma unroll 4
   for (Word i = 1 + thread; i + 1 < words; i += threads)
-    checksum_add(sums, (aligned[i] >> shift) | (aligned[i + 1] << (64 - shift)), checksum_key(first_word + i));
+    checksum_add(sums, (aligned[i] >> shift) | (aligned[i + 1] << (64 - shift)),
+                 checksum_key(first_word + i));
 }
 
 __device__ void add_block(ChecksumSums sums, Word* totals) {
@@ -64,8 +65,8 @@ __device__ void add_block(ChecksumSums sums, Word* totals) {
 
 }  // namespace cuda_ipc
 
-// `data` begins with word number `first_word` of the whole. Any alignment, any size, any grid of one dimension
-// with blocks of whole warps. `sums` is added to, never cleared.
+// `data` begins with word number `first_word` of the whole. Any alignment, any size, any grid of one
+// dimension with blocks of whole warps. `sums` is added to, never cleared.
 extern "C" __global__ void cuda_ipc_checksum(const void* data, unsigned long long bytes,
                                              unsigned long long first_word, unsigned long long* sums) {
   using namespace cuda_ipc;

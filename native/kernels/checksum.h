@@ -1,9 +1,9 @@
 // The 128-bit checksum of device memory: one definition for the GPU kernel, the host implementation and the
 // tests, and the specification for implementations in other languages.
 //
-// All arithmetic is on unsigned 64-bit integers and wraps. The data is cut into words of 8 bytes, little-endian,
-// numbered from 0; the last one is padded with zero bytes. fold(x) = x ^ (x >> 32), swap(x) exchanges the two
-// 32-bit halves of x. For word w with number i:
+// All arithmetic is on unsigned 64-bit integers and wraps. The data is cut into words of 8 bytes,
+// little-endian, numbered from 0; the last one is padded with zero bytes. fold(x) = x ^ (x >> 32), swap(x)
+// exchanges the two 32-bit halves of x. For word w with number i:
 //
 //   key = (i + 1) * 0x9E3779B97F4A7C15
 //   x   = fold(w + key) * 0xFF51AFD7ED558CCD
@@ -12,10 +12,11 @@
 //   first  += fold(x)
 //   second += fold(y)
 //
-// The two sums start at 0. Addition commutes, so the words may be taken in any order and in any pieces: the sums
-// of the whole are the sums of its pieces' sums, as long as every word is given its number in the whole (so a
-// piece begins at a multiple of 8 bytes). At the end, with n the number of bytes and mix() the finalizer of
-// MurmurHash3 (x ^= x >> 33; x *= 0xFF51AFD7ED558CCD; x ^= x >> 33; x *= 0xC4CEB9FE1A85EC53; x ^= x >> 33):
+// The two sums start at 0. Addition commutes, so the words may be taken in any order and in any pieces: the
+// sums of the whole are the sums of its pieces' sums, as long as every word is given its number in the whole
+// (so a piece begins at a multiple of 8 bytes). At the end, with n the number of bytes and mix(x) the
+// finalizer of MurmurHash3 (with shifts by 33 between its multiplications by 0xFF51AFD7ED558CCD and
+// 0xC4CEB9FE1A85EC53, before them and after them):
 //
 //   a = first  + (n + 1) * 0x9E3779B97F4A7C15
 //   b = second + (n + 1) * 0xD6E8FEB86659FD93
@@ -24,9 +25,10 @@
 // The checksum is a then b, 8 bytes each, little-endian.
 //
 // For every i, w -> x is a bijection in which each input bit moves each output bit about half the time, so a
-// changed word always changes its term; the number enters both terms, at different places, so exchanged, shifted
-// and zeroed words change them too. Shifts by 32 are free of shift instructions on a GPU: about 26 integer
-// instructions per word, under what memory bandwidth leaves. This finds damage, not forgery: it has no key.
+// changed word always changes its term; the number enters both terms, at different places, so exchanged,
+// shifted and zeroed words change them too. Shifts by 32 are free of shift instructions on a GPU: about 26
+// integer instructions per word, under what memory bandwidth leaves. This finds damage, not forgery: it has
+// no key.
 #pragma once
 
 #ifdef __CUDACC__
@@ -49,8 +51,12 @@ struct ChecksumSums {
   Word second = 0;
 };
 
-CUDA_IPC_BOTH Word checksum_fold(Word x) { return x ^ (x >> 32); }
-CUDA_IPC_BOTH Word checksum_key(Word number) { return (number + 1) * kChecksumKey; }
+CUDA_IPC_BOTH Word checksum_fold(Word x) {
+  return x ^ (x >> 32);
+}
+CUDA_IPC_BOTH Word checksum_key(Word number) {
+  return (number + 1) * kChecksumKey;
+}
 
 // `key` is checksum_key() of the word's number: loops add to it instead of multiplying.
 CUDA_IPC_BOTH void checksum_add(ChecksumSums& sums, Word word, Word key) {

@@ -27,9 +27,21 @@ CUDA_IPC_DECODE float float_of(unsigned bits) {
 #endif
 }
 
-CUDA_IPC_DECODE float decode(float value) { return value; }
+#ifndef __CUDACC__
+inline unsigned bits_of(float value) {
+  unsigned bits;
+  std::memcpy(&bits, &value, sizeof(bits));
+  return bits;
+}
+#endif
 
-CUDA_IPC_DECODE float decode(Bf16 value) { return float_of(static_cast<unsigned>(value.bits) << 16); }
+CUDA_IPC_DECODE float decode(float value) {
+  return value;
+}
+
+CUDA_IPC_DECODE float decode(Bf16 value) {
+  return float_of(static_cast<unsigned>(value.bits) << 16);
+}
 
 CUDA_IPC_DECODE float decode(F16 value) {
 #ifdef __CUDACC__
@@ -37,15 +49,14 @@ CUDA_IPC_DECODE float decode(F16 value) {
   asm("cvt.f32.f16 %0, %1;" : "=f"(result) : "h"(value.bits));
   return result;
 #else
-  // Selections and no branches, so that compilers vectorise it.
+  // Masks and no branches, so that compilers vectorise it.
+  const int magnitude = value.bits & 0x7fff;
   const unsigned sign = static_cast<unsigned>(value.bits & 0x8000) << 16;
-  const unsigned magnitude = value.bits & 0x7fff;
-  const unsigned rebias = magnitude >= 0x7c00 ? 224u << 23 : 112u << 23;  // infinity and NaN stay what they are
-  const unsigned normal = (magnitude << 13) + rebias;
-  const float subnormal_value = static_cast<float>(static_cast<int>(magnitude)) * 0x1p-24f;
-  unsigned subnormal;
-  std::memcpy(&subnormal, &subnormal_value, sizeof(subnormal));
-  return float_of(sign | (magnitude < 0x0400 ? subnormal : normal));
+  const unsigned is_subnormal = -static_cast<unsigned>(magnitude < 0x0400);
+  const unsigned is_special = -static_cast<unsigned>(magnitude >= 0x7c00);  // infinity, NaN: exponent 255
+  const unsigned normal = (static_cast<unsigned>(magnitude) << 13) + (112u << 23) + (is_special & 112u << 23);
+  const unsigned subnormal = bits_of(static_cast<float>(magnitude) * 0x1p-24f);
+  return float_of(sign | (subnormal & is_subnormal) | (normal & ~is_subnormal));
 #endif
 }
 

@@ -21,7 +21,8 @@ __device__ void fill(void* data, unsigned long long bytes, unsigned long long pa
   const unsigned shift = 8 * (before % 8);
   const unsigned long long turned = shift == 0 ? pattern : (pattern >> shift) | (pattern << (64 - shift));
   auto* body = reinterpret_cast<ulonglong2*>(begin + before);
-  for (unsigned long long i = thread; i < vectors; i += thread_count()) body[i] = make_ulonglong2(turned, turned);
+  for (unsigned long long i = thread; i < vectors; i += thread_count())
+    body[i] = make_ulonglong2(turned, turned);
   if (thread != 0) return;
   for (unsigned long long i = 0; i < before; ++i) begin[i] = pattern >> (8 * (i % 8));
   for (unsigned long long i = after; i < bytes; ++i) begin[i] = pattern >> (8 * (i % 8));

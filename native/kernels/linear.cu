@@ -1,5 +1,5 @@
-// cuda_ipc_linear_f32, _f16, _bf16: y = W x, with W of `out` rows and `in` columns, row-major. One warp per row,
-// sums in f32, from any grid of one dimension with blocks of whole warps.
+// cuda_ipc_linear_f32, _f16, _bf16: y = W x, with W of `out` rows and `in` columns, row-major. One warp per
+// row, sums in f32, from any grid of one dimension with blocks of whole warps.
 #include "kernels/decode.h"
 #include "kernels/launch.h"
 
@@ -32,8 +32,8 @@ __device__ inline bool aligned(const void* pointer) {
 
 // The sum over one lane's share of a row.
 template <class Weight>
-__device__ float lane_product(const Weight* __restrict__ row, const float* __restrict__ x, unsigned long long in,
-                              unsigned lane) {
+__device__ float lane_product(const Weight* __restrict__ row, const float* __restrict__ x,
+                              unsigned long long in, unsigned lane) {
   float sum = 0;
   unsigned long long done = 0;
   if (aligned(row) && aligned(x)) {
