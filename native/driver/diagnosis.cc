@@ -125,6 +125,8 @@ constexpr Row kRows[] = {
     {CUDA_ERROR_UNKNOWN, "cuMemImportFromShareableHandle", "ERR_CUDA_IPC_INVALID_FD", kImport},
     {CUDA_ERROR_OPERATING_SYSTEM, "cuMemExportToShareableHandle", "ERR_CUDA_IPC_FD_LIMIT",
      "The limit on open file descriptors is reached: raise it (ulimit -n)."},
+    {CUDA_ERROR_INVALID_VALUE, "cuMemMap", "ERR_CUDA_IPC_INVALID_ARGUMENT",
+     "The bytes to map must be those of the allocation, a multiple of its granularity."},
     {CUDA_ERROR_NOT_SUPPORTED, "cuMemCreate", "ERR_CUDA_IPC_NOT_SUPPORTED",
      "The device has no virtual memory management with POSIX file descriptors. Share with ipc instead."},
     {CUDA_ERROR_NOT_PERMITTED, "cuMemCreate", "ERR_CUDA_IPC_NOT_SUPPORTED",

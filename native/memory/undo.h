@@ -1,0 +1,40 @@
+// What the owning handles of this directory have in common.
+#pragma once
+
+#include <optional>
+#include <utility>
+
+#include "driver/driver.h"
+
+namespace cuda_ipc {
+
+// Runs a destructor's one undo call with the device's context current. Errors are swallowed: there is nobody
+// to tell, and in a context lost to a fault the driver frees everything with the process. Nothing is called,
+// so the resource is left to the driver, once the process is exiting and in a natively forked child.
+template <class Call>
+void undo(int device, Call call) noexcept {
+  if (!driver_is_up() || process_is_exiting()) return;
+  try {
+    std::optional<ContextScope> scope;
+    try {
+      scope.emplace(device);
+    } catch (const Error&) {
+      // Virtual memory is unmapped and released without one.
+    }
+    call(driver());
+  } catch (const Error&) {
+  }
+}
+
+// Makes a class move-only by its defaulted move constructor: only the last object moved to is armed.
+class Armed {
+ public:
+  Armed() = default;
+  Armed(Armed&& other) noexcept : armed_(std::exchange(other.armed_, false)) {}
+  explicit operator bool() const noexcept { return armed_; }
+
+ private:
+  bool armed_ = true;
+};
+
+}  // namespace cuda_ipc
