@@ -10,7 +10,10 @@ export interface OpenedFile {
   path: string;
   handle: FileHandle;
   size: number;
-  /** Changes when the file is replaced or rewritten: device, inode, size, modification time in nanoseconds. */
+  /**
+   * Changes when the file is replaced or rewritten: device, inode, size, and both times in nanoseconds. The
+   * change time is there because inodes are reused and tools that copy set the modification time back.
+   */
   identity: string;
 }
 
@@ -23,7 +26,7 @@ export async function withFile<T>(path: string, use: (file: OpenedFile) => Promi
   try {
     const facts = await handle.stat({ bigint: true });
     if (!facts.isFile()) throw refusal("ordinary-file", path, "this is not an ordinary file");
-    const identity = `${facts.dev}:${facts.ino}:${facts.size}:${facts.mtimeNs}`;
+    const identity = `${facts.dev}:${facts.ino}:${facts.size}:${facts.mtimeNs}:${facts.ctimeNs}`;
     return await use({ path, handle, size: Number(facts.size), identity });
   } finally {
     await handle.close();

@@ -1,15 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import { invalidArgument } from "../errors.js";
-import {
-  bitsPerElement,
-  type Dtype,
-  dtypeRank,
-  elementCount,
-  elementsPerByteBoundary,
-  isDtype,
-  tensorBytes,
-} from "./dtypes.js";
+import { type Dtype, dtypeRank, elementsPerByteBoundary, isDtype, tensorBytes } from "./dtypes.js";
 import { maxHeaderBytes, systemFailure } from "./file.js";
 import { metadataKey } from "./header.js";
 
