@@ -49,6 +49,9 @@ Napi::Value memcpy_host_to_device(const Napi::CallbackInfo& info) {
                          const ContextScope scope(device);
                          if (!stream) {
                            CUDA_IPC_CHECK(cuMemcpyHtoD(target, source, bytes));
+                           // The driver may return with the last part still on its way, which non-blocking
+                           // streams would not wait for.
+                           CUDA_IPC_CHECK(cuStreamSynchronize(nullptr));
                            return;
                          }
                          CUDA_IPC_CHECK(cuMemcpyHtoDAsync(target, source, bytes, stream->handle));
