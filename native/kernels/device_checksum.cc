@@ -1,0 +1,53 @@
+#include "kernels/device_checksum.h"
+
+#include <algorithm>
+
+#include "driver/driver.h"
+#include "kernels/builtin.h"
+#include "kernels/checksum.h"
+#include "memory/device_memory.h"
+#include "transfer/stream.h"
+
+namespace cuda_ipc {
+
+namespace {
+
+constexpr unsigned kThreads = 256;
+constexpr unsigned kBytesPerThread = 64;  // one round of loads
+constexpr unsigned kBlocksPerMultiprocessor = 8;
+
+unsigned blocks_for(int device, size_t bytes) {
+  cu::CUdevice handle;
+  int multiprocessors = 1;
+  CUDA_IPC_CHECK(cuDeviceGet(&handle, device));
+  CUDA_IPC_CHECK(
+      cuDeviceGetAttribute(&multiprocessors, cu::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT, handle));
+  const size_t useful = bytes / (kThreads * kBytesPerThread) + 1;
+  return static_cast<unsigned>(
+      std::min<size_t>(useful, kBlocksPerMultiprocessor * static_cast<size_t>(multiprocessors)));
+}
+
+}  // namespace
+
+Checksum device_checksum(int device, cu::CUdeviceptr pointer, size_t bytes) {
+  ChecksumSums sums;
+  if (bytes != 0) {
+    const ContextScope scope(device);
+    const cu::CUfunction kernel = builtin_kernels(device).function("cuda_ipc_checksum");
+    const DeviceMemory device_sums(device, sizeof(sums));
+    const Stream stream(device, cu::CU_STREAM_DEFAULT);
+    CUDA_IPC_CHECK(cuMemsetD8Async(device_sums.pointer(), 0, sizeof(sums), stream.get()));
+    launch(kernel, blocks_for(device, bytes), kThreads, stream.get(), pointer, Word{bytes}, Word{0},
+           device_sums.pointer());
+    // The copy to plain memory waits for the kernel; the stream is empty when this returns.
+    CUDA_IPC_CHECK(cuMemcpyDtoHAsync(&sums, device_sums.pointer(), sizeof(sums), stream.get()));
+    CUDA_IPC_CHECK(cuStreamSynchronize(stream.get()));
+  }
+  unsigned char result[16];
+  checksum_finish(sums, bytes, result);
+  Checksum checksum;
+  std::copy(std::begin(result), std::end(result), checksum.begin());
+  return checksum;
+}
+
+}  // namespace cuda_ipc

@@ -1,0 +1,52 @@
+// What a load is to do, and how it is cut into chunks for several threads.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "driver/types.h"
+#include "transfer/source.h"
+
+namespace cuda_ipc {
+
+// One contiguous copy: `bytes` from `offset` of a source to `target` on the device.
+struct LoadRun {
+  size_t source;  // index into LoadPlan::sources
+  size_t offset;
+  size_t bytes;
+  size_t target;  // from LoadPlan::base
+};
+
+struct LoadPlan {
+  int device = 0;
+  cu::CUdeviceptr base = 0;
+  std::vector<SourceName> sources;
+  std::vector<LoadRun> runs;
+  unsigned threads = 0;  // 0: what the machine repays
+  // 2 MiB of each thread's ring stay in the processor's cache between the read and the copy: 8 MiB do not,
+  // and run at half the speed.
+  size_t chunk_bytes = 2 << 20;
+};
+
+// The runs of a plan as a sequence of chunks of at most chunk_bytes, none of which lies across two runs.
+class Chunks {
+ public:
+  explicit Chunks(const LoadPlan& plan);  // throws Error: ERR_CUDA_IPC_INVALID_ARGUMENT
+
+  size_t count() const { return ends_.empty() ? 0 : ends_.back(); }
+  LoadRun at(size_t index) const;
+  size_t total_bytes() const { return total_bytes_; }
+  size_t largest() const { return largest_; }
+  // How many bytes the runs ask of each source, counted from its beginning.
+  const std::vector<size_t>& needed() const { return needed_; }
+
+ private:
+  const LoadPlan& plan_;
+  std::vector<size_t> ends_;  // for each run, the number of chunks up to its end
+  std::vector<size_t> needed_;
+  size_t total_bytes_ = 0;
+  size_t largest_ = 0;
+};
+
+}  // namespace cuda_ipc

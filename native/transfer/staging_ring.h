@@ -1,0 +1,51 @@
+// A few chunks of pinned memory between a reader and one stream of copies to the device.
+#pragma once
+
+#include <cstddef>
+#include <deque>
+#include <functional>
+#include <memory>
+
+#include "transfer/pinned_memory.h"
+#include "transfer/stream.h"
+
+namespace cuda_ipc {
+
+// Used by one thread, with the device's context current. Nothing is in flight any more once it is destroyed.
+class StagingRing {
+ public:
+  struct Chunk {
+    Chunk(int device, size_t bytes) : memory(device, bytes), copied(device) {}
+    PinnedMemory memory;
+    Event copied;
+    size_t in_flight = 0;  // bytes
+  };
+
+  // `arrived` is told of bytes that have reached the device.
+  StagingRing(int device, size_t chunk_bytes, std::function<void(size_t bytes)> arrived);
+  ~StagingRing();
+  StagingRing(const StagingRing&) = delete;
+  StagingRing& operator=(const StagingRing&) = delete;
+
+  // A chunk that nothing reads any more. Chunks are made only as they are needed, while the copies before are
+  // still running: small loads pin little, and pinning goes on beside other threads' reads and copies.
+  std::unique_ptr<Chunk> take();
+  // Begins to copy the first `bytes` of the chunk, and takes it back.
+  void copy(std::unique_ptr<Chunk> chunk, cu::CUdeviceptr to, size_t bytes);
+  // Waits until everything has arrived.
+  void drain();
+
+  size_t pinned_bytes() const { return chunks_made_ * chunk_bytes_; }
+
+ private:
+  std::unique_ptr<Chunk> pop_arrived();
+
+  int device_;
+  size_t chunk_bytes_;
+  std::function<void(size_t)> arrived_;
+  size_t chunks_made_ = 0;
+  Stream stream_;
+  std::deque<std::unique_ptr<Chunk>> in_flight_;  // oldest first; goes before the stream
+};
+
+}  // namespace cuda_ipc
