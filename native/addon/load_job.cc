@@ -1,0 +1,80 @@
+#include "addon/load_job.h"
+
+namespace cuda_ipc {
+
+namespace {
+
+constexpr std::chrono::milliseconds kReportInterval{50};
+
+}  // namespace
+
+void LoadJob::begin(Napi::Env env) {
+  Environment& environment = Environment::of(env);
+  dispatcher_ = environment.dispatcher();
+  reports_ = !on_progress.IsEmpty();
+  next_report_ = (Clock::now() + kReportInterval).time_since_epoch().count();
+  // Newer than the closers of `memory`, so it runs before they wait.
+  closer_ = environment.on_teardown([self = shared_from_this()] { self->stop_and_wait(); });
+}
+
+void LoadJob::settle(Napi::Env env) {
+  on_progress.Reset();
+  Environment::of(env).forget(closer_);
+  take_back(env);
+}
+
+void LoadJob::take_back(Napi::Env env) {
+  on_progress.Reset();
+  for (const auto& view : memory) view->take_back(env);
+  memory.clear();
+}
+
+LoadResult LoadJob::run() {
+  // The last report is queued before the promise settles, whatever the outcome, and so comes before it.
+  struct LastReport {
+    LoadJob& job;
+    ~LastReport() {
+      if (job.reports_) job.post_progress();
+    }
+  } last_report{*this};
+  return load(plan, *this);
+}
+
+void LoadJob::end() {
+  for (const auto& view : memory) view->end();
+  std::lock_guard<std::mutex> lock(mutex_);
+  ended_ = true;
+  changed_.notify_all();
+}
+
+bool LoadJob::cancelled() const {
+  return stopped_ || (cancel && *cancel);
+}
+
+void LoadJob::arrived(size_t bytes) {
+  bytes_ += bytes;
+  if (!reports_) return;
+  const Clock::rep now = Clock::now().time_since_epoch().count();
+  Clock::rep due = next_report_;
+  const Clock::rep next = now + std::chrono::duration_cast<Clock::duration>(kReportInterval).count();
+  if (now < due || !next_report_.compare_exchange_strong(due, next)) return;
+  // An event loop that is behind gets one report with the newest number, not a queue of old ones.
+  if (!report_posted_.exchange(true)) post_progress();
+}
+
+void LoadJob::post_progress() {
+  dispatcher_->post([self = shared_from_this()](Napi::Env env) {
+    self->report_posted_ = false;
+    if (!self->on_progress.IsEmpty())
+      self->on_progress.Call({Napi::Number::New(env, static_cast<double>(self->bytes_))});
+  });
+}
+
+void LoadJob::stop_and_wait() {
+  stopped_ = true;
+  on_progress.Reset();
+  std::unique_lock<std::mutex> lock(mutex_);
+  changed_.wait(lock, [this] { return ended_; });
+}
+
+}  // namespace cuda_ipc
