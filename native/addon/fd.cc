@@ -1,0 +1,88 @@
+#include "addon/fd.h"
+
+#include <cstring>
+#include <limits>
+#include <memory>
+
+#include "addon/arguments.h"
+#include "addon/exports.h"
+#include "addon/pool.h"
+
+namespace cuda_ipc {
+
+namespace {
+
+class NativeFd : public Napi::ObjectWrap<NativeFd> {
+ public:
+  static constexpr napi_type_tag kTag{0x5d0d6b6c3c8f4f0b, 0x9a1f27c4a0c4d6e1};
+
+  explicit NativeFd(const Napi::CallbackInfo& info) : Napi::ObjectWrap<NativeFd>(info) {
+    info.This().As<Napi::Object>().TypeTag(&kTag);
+  }
+
+  // Collected: to close the last descriptor of device memory frees it, so not on the event loop.
+  ~NativeFd() override {
+    if (!fd_) return;
+    try {
+      run_on_pool([fd = std::make_shared<Fd>(std::move(fd_))] {});
+    } catch (const std::exception&) {
+      // No thread: the descriptor went with the closure, here.
+    }
+  }
+
+  static void define(Napi::Env env) {
+    Environment::of(env).constructor_of(&kTag) = Napi::Persistent(DefineClass(
+        env, "NativeFd",
+        {InstanceAccessor<&NativeFd::number>("fd"), InstanceMethod<&NativeFd::duplicate>("duplicate"),
+         InstanceMethod<&NativeFd::close>("close")}));
+  }
+
+  Fd& fd() { return fd_; }
+
+ private:
+  Napi::Value number(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), fd_.get()); }
+
+  Napi::Value duplicate(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&] { return wrap_fd(info.Env(), unwrap_fd(info.This()).duplicate()); });
+  }
+
+  void close(const Napi::CallbackInfo&) { fd_.reset(); }
+
+  Fd fd_;
+};
+
+Napi::Value adopt_fd(const Napi::CallbackInfo& info) {
+  const auto number = static_cast<int>(integer_argument(info[0], "fd", 0, std::numeric_limits<int>::max()));
+  const int flags = ::fcntl(number, F_GETFD);
+  if (flags < 0) {
+    Error error("ERR_CUDA_IPC_INVALID_ARGUMENT", "Expected an open file descriptor for fd, but received " +
+                                                     std::to_string(number) + ", which is not open");
+    error.system_errno = errno;
+    throw error;
+  }
+  if (::fcntl(number, F_SETFD, flags | FD_CLOEXEC) != 0)
+    throw_system_error(errno, "setting close-on-exec on a file descriptor");
+  return wrap_fd(info.Env(), Fd(number));
+}
+
+}  // namespace
+
+Fd& unwrap_fd(Napi::Value value) {
+  NativeFd* wrapped = unwrap_tagged<NativeFd>(value, NativeFd::kTag);
+  if (wrapped == nullptr) invalid_argument("fd", "a NativeFd", value);
+  if (!wrapped->fd()) throw Error("ERR_CUDA_IPC_CLOSED", "This file descriptor has been closed already");
+  return wrapped->fd();
+}
+
+Napi::Value wrap_fd(Napi::Env env, Fd fd) {
+  const Napi::Object object = Environment::of(env).constructor_of(&NativeFd::kTag).New({});
+  NativeFd::Unwrap(object)->fd() = std::move(fd);
+  return object;
+}
+
+void export_fd(Napi::Env env, Napi::Object exports) {
+  NativeFd::define(env);
+  exports["adoptFd"] = Napi::Function::New<checked<adopt_fd>>(env, "adoptFd");
+}
+
+}  // namespace cuda_ipc

@@ -1,0 +1,301 @@
+#include "channel/channel.h"
+
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include "channel/errors.h"
+#include "channel/message.h"
+
+namespace cuda_ipc {
+
+namespace {
+
+constexpr size_t kReadBytes = 64 << 10;
+constexpr int kReadsPerEvent = 16;  // then the other sockets have their turn
+// What may wait for the event loop: reading stops above, and goes on below half of it. A descriptor counts as
+// many bytes, so that one peer cannot use up the process's with messages of one byte.
+constexpr size_t kMostInboxCharge = 1 << 20;
+constexpr size_t kChargePerMessage = 256;
+constexpr size_t kChargePerFd = 4096;
+constexpr std::chrono::milliseconds kRetryDelay(5);
+
+size_t charge_of(const Channel::Data& data) {
+  return kChargePerMessage + data.bytes.size() + kChargePerFd * data.fds.size();
+}
+
+}  // namespace
+
+void Channel::start(std::function<void()> wake) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  if (started_)
+    throw Error("ERR_CUDA_IPC_INVALID_STATE",
+                "This channel has been started already: give it its events only once");
+  wake_ = std::move(wake);
+  started_ = true;
+  settle();
+  const bool wakes = claim_wake();
+  lock.unlock();
+  if (wakes) wake_();
+}
+
+std::optional<Channel::Event> Channel::next() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  wake_claimed_ = false;
+  if (!deliverable()) return std::nullopt;
+  if (drained_) {
+    drained_ = false;
+    return Drained{};
+  }
+  if (!inbox_.empty()) {
+    Data data = std::move(inbox_.front());
+    inbox_.pop_front();
+    inbox_charge_ -= charge_of(data);
+    if (inbox_full_ && inbox_charge_ <= kMostInboxCharge / 2) {
+      inbox_full_ = false;
+      settle();
+    }
+    return data;
+  }
+  if (socket_) flush();
+  close_socket();
+  finished_ = true;
+  peer_.process.pidfd.reset();
+  return Closed{std::move(end_error_)};
+}
+
+void Channel::wake_for_more() {
+  std::unique_lock<std::mutex> lock(mutex_);
+  const bool wakes = claim_wake();
+  lock.unlock();
+  if (wakes) wake_();
+}
+
+bool Channel::send(const uint8_t* bytes, size_t size, const std::vector<int>& fds) {
+  if (size < (fds.empty() ? 0 : Outbox::messages_for(fds.size())))
+    throw Error("ERR_CUDA_IPC_INVALID_ARGUMENT", std::to_string(fds.size()) + " descriptors need at least " +
+                                                     std::to_string(Outbox::messages_for(fds.size())) +
+                                                     " bytes to travel with, but got " +
+                                                     std::to_string(size));
+  std::unique_lock<std::mutex> lock(mutex_);
+  if (!socket_) throw Error("ERR_CUDA_IPC_CLOSED", "This channel is closed: nothing can be sent on it");
+  if (broken_) return true;  // Closed is on its way, behind what the peer had sent
+  note(outbox_.send(socket_.get(), bytes, size, fds.data(), fds.size()));
+  const bool queued = !outbox_.empty();
+  if (queued) {
+    drain_owed_ = true;
+    drained_ = false;
+  }
+  settle();
+  const bool wakes = claim_wake();
+  lock.unlock();
+  if (wakes) wake_();
+  return !queued;
+}
+
+void Channel::pause() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  paused_ = true;
+  settle();
+}
+
+void Channel::resume() {
+  std::unique_lock<std::mutex> lock(mutex_);
+  paused_ = false;
+  settle();
+  const bool wakes = claim_wake();
+  lock.unlock();
+  if (wakes) wake_();
+}
+
+void Channel::close() {
+  std::unique_lock<std::mutex> lock(mutex_);
+  if (!socket_) {
+    paused_ = false;  // for what was received before
+  } else {
+    flush();
+    if (!ended_) end(std::nullopt);
+    paused_ = false;
+    close_socket();
+  }
+  if (!started_) peer_.process.pidfd.reset();
+  const bool wakes = claim_wake();
+  lock.unlock();
+  if (wakes) wake_();
+}
+
+void Channel::abandon() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (socket_) flush();
+  close_socket();
+  ended_ = finished_ = true;
+  inbox_.clear();
+  peer_.process.pidfd.reset();
+}
+
+ProcessHandle Channel::open_peer() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  const ProcessHandle& process = peer_.process;
+  if (process.pidfd) return process.duplicate();
+  if (process.gone) return {process.pid, process.start_time, Fd(), true};
+  if (finished_ || (!socket_ && !started_))
+    throw Error("ERR_CUDA_IPC_CLOSED", "This channel is closed: watch its peer before that");
+  throw Error(
+      "ERR_CUDA_IPC_PEER_UNPROVEN",
+      "The death of the peer (pid " + std::to_string(process.pid) +
+          ") could not be proven, because the system gives no pidfd for it. Use Linux 6.5 or newer, or "
+          "run both processes in one PID namespace on Linux 5.3 or newer");
+}
+
+int Channel::fd() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return socket_.get();
+}
+
+size_t Channel::queued_bytes() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return outbox_.bytes();
+}
+
+bool Channel::finished() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return finished_ || (!socket_ && !started_);
+}
+
+void Channel::on_ready(uint32_t events, Clock::time_point) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  // Hang-ups and errors show as the failure of the call that is tried.
+  if ((events & ~EPOLLOUT) != 0) receive();
+  if ((events & ~EPOLLIN) != 0 && !retrying_) flush();
+  settle();
+  const bool wakes = claim_wake();
+  lock.unlock();
+  if (wakes) wake_();
+}
+
+bool Channel::wants_input() const {
+  return socket_ && started_ && !paused_ && !ended_ && !inbox_full_;
+}
+
+void Channel::receive() {
+  static thread_local std::vector<uint8_t> buffer(kReadBytes);
+  for (int i = 0; i < kReadsPerEvent && wants_input(); ++i) {
+    Received received = receive_message(socket_.get(), buffer.data(), buffer.size());
+    switch (received.status) {
+      case Received::Status::kData: {
+        Data data{{buffer.data(), buffer.data() + received.size}, std::move(received.fds)};
+        inbox_charge_ += charge_of(data);
+        inbox_full_ = inbox_charge_ > kMostInboxCharge;
+        inbox_.push_back(std::move(data));
+        break;
+      }
+      case Received::Status::kNothingYet:
+        // A peer that only takes nothing more, and is not at its end, would never be noticed to have gone.
+        if (broken_) end(std::move(broken_));
+        return;
+      case Received::Status::kEnd:
+        return end(std::move(broken_));
+      case Received::Status::kTruncated:
+        return end(
+            Error("ERR_CUDA_IPC_FD_LIMIT",
+                  "Descriptors sent by the peer were lost because this process is at its limit of open "
+                  "files. Raise it (ulimit -n)"));
+      case Received::Status::kFailed:
+        return end(channel_error(received.error_number, "receiving from the peer"));
+    }
+  }
+}
+
+void Channel::flush() {
+  if (socket_ && !outbox_.empty()) note(outbox_.flush(socket_.get()));
+}
+
+void Channel::note(Outbox::State state) {
+  switch (state) {
+    case Outbox::State::kEmpty:
+      drained_ = drained_ || drain_owed_;
+      drain_owed_ = false;
+      return;
+    case Outbox::State::kBlocked:
+      return;
+    case Outbox::State::kBusy:
+      return retry_later();
+    case Outbox::State::kFailed:
+      broken_ = channel_error(outbox_.error_number(), "sending to the peer");
+      outbox_.clear();
+      drain_owed_ = false;
+      return;
+  }
+}
+
+void Channel::retry_later() {
+  if (retrying_) return;
+  auto retry = [weak = weak_from_this()] {
+    const std::shared_ptr<Channel> self = weak.lock();
+    if (!self) return;
+    {
+      std::lock_guard<std::mutex> lock(self->mutex_);
+      self->retrying_ = false;
+      self->flush();
+      self->settle();
+    }
+    self->wake_for_more();
+  };
+  try {
+    Reactor::instance().after(kRetryDelay, std::move(retry));
+    retrying_ = true;
+  } catch (const Error& error) {
+    broken_ = error;
+    outbox_.clear();
+  }
+}
+
+void Channel::end(std::optional<Error> error) {
+  ended_ = true;
+  end_error_ = std::move(error);
+  // At end-of-file the peer may still be reading: answers to what it had sent go out until Closed is
+  // returned.
+  if (end_error_) close_socket();
+}
+
+void Channel::close_socket() {
+  if (!socket_) return;
+  if (watched_ != 0) Reactor::instance().remove(registration_, socket_.get());
+  watched_ = 0;
+  ::shutdown(socket_.get(), SHUT_RDWR);
+  socket_.reset();
+  outbox_.clear();
+  drain_owed_ = drained_ = false;
+}
+
+// Brings what epoll watches in line with the state: nothing at all when there is nothing to do, because a
+// hang-up is reported whatever is asked for.
+void Channel::settle() {
+  if (broken_ && wants_input()) receive();
+  if (!socket_) return;
+  const uint32_t events = (wants_input() ? EPOLLIN : 0u) | (!outbox_.empty() && !retrying_ ? EPOLLOUT : 0u);
+  if (events == watched_) return;
+  try {
+    Reactor& reactor = Reactor::instance();
+    if (watched_ == 0)
+      registration_ = reactor.add(socket_.get(), events, shared_from_this());
+    else if (events == 0)
+      reactor.remove(registration_, socket_.get());
+    else
+      reactor.modify(registration_, socket_.get(), events);
+    watched_ = events;
+  } catch (const Error& error) {
+    end(error);
+  }
+}
+
+bool Channel::deliverable() const {
+  if (!started_ || finished_) return false;
+  return drained_ || (!inbox_.empty() && !paused_) || (ended_ && inbox_.empty());
+}
+
+bool Channel::claim_wake() {
+  if (wake_claimed_ || !deliverable()) return false;
+  return wake_claimed_ = true;
+}
+
+}  // namespace cuda_ipc

@@ -1,0 +1,104 @@
+// One connected SOCK_STREAM Unix socket, written by its owner's thread and served by the reactor's.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "channel/outbox.h"
+#include "channel/peer.h"
+#include "channel/reactor.h"
+#include "driver/error.h"
+
+namespace cuda_ipc {
+
+class Channel final : public Pollable, public std::enable_shared_from_this<Channel> {
+ public:
+  // What one recvmsg returned.
+  struct Data {
+    std::vector<uint8_t> bytes;
+    std::vector<Fd> fds;
+  };
+  // The kernel has taken everything since send() had returned false.
+  struct Drained {};
+  // Once and last. Without an error: end-of-file, or close().
+  struct Closed {
+    std::optional<Error> error;
+  };
+  using Event = std::variant<Data, Drained, Closed>;
+
+  // A channel neither reads nor is watched before start(). Whoever lets go of it calls abandon(): the reactor
+  // shares a channel that it watches.
+  Channel(Fd socket, Peer peer) : peer_(std::move(peer)), socket_(std::move(socket)) {}
+
+  // Begins reading. `wake` is called from any thread, never under a lock, when there may be something for
+  // next(); it is not called again before next() has been.
+  void start(std::function<void()> wake);
+  std::optional<Event> next();
+  // To be called after an event was handled: wakes again when there is more.
+  void wake_for_more();
+
+  // False: some of it is queued, and Drained will follow. Throws Error: ERR_CUDA_IPC_CLOSED,
+  // ERR_CUDA_IPC_INVALID_ARGUMENT (more groups of 253 descriptors than bytes), ERR_CUDA_IPC_FD_LIMIT.
+  bool send(const uint8_t* bytes, size_t size, const std::vector<int>& fds);
+  // While paused neither is anything read nor does next() return data; Drained still comes.
+  void pause();
+  void resume();
+  // Sends what the kernel takes at once and closes. What had been received is still delivered, then Closed.
+  void close();
+  // The same without any event.
+  void abandon();
+
+  // All but its process's pidfd, which is open_peer()'s to give.
+  const Peer& peer() const { return peer_; }
+  // Throws Error (ERR_CUDA_IPC_PEER_UNPROVEN, ERR_CUDA_IPC_CLOSED once Closed has been returned).
+  ProcessHandle open_peer();
+  int fd();
+  size_t queued_bytes();
+  // Whether no event will come any more, or none can.
+  bool finished();
+
+  void on_ready(uint32_t events, Clock::time_point at) override;
+
+ private:
+  // All of these under the lock.
+  bool wants_input() const;
+  void receive();
+  void flush();
+  void note(Outbox::State state);
+  void retry_later();
+  void end(std::optional<Error> error);
+  void close_socket();
+  void settle();
+  bool deliverable() const;
+  bool claim_wake();
+
+  std::mutex mutex_;
+  Peer peer_;
+  Fd socket_;
+  Outbox outbox_;
+  std::deque<Data> inbox_;
+  size_t inbox_charge_ = 0;
+  std::function<void()> wake_;  // not changed after start(), so that it can be called without the lock
+  bool started_ = false;
+  bool paused_ = false;
+  bool inbox_full_ = false;
+  bool wake_claimed_ = false;
+  bool drain_owed_ = false;
+  bool drained_ = false;
+  bool retrying_ = false;
+  std::optional<Error> broken_;  // sending failed; what the peer had sent before is still read
+  bool ended_ = false;           // nothing more is read; `end_error_` says why
+  std::optional<Error> end_error_;
+  bool finished_ = false;  // Closed has been returned
+  uint32_t watched_ = 0;   // the epoll events; 0: not registered
+  Reactor::Id registration_ = 0;
+};
+
+}  // namespace cuda_ipc

@@ -1,0 +1,110 @@
+#include "channel/listener.h"
+
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include <vector>
+
+#include "channel/bind.h"
+#include "channel/errors.h"
+
+namespace cuda_ipc {
+
+namespace {
+
+constexpr int kAcceptsPerEvent = 32;
+constexpr size_t kMostWaiting = 128;
+constexpr std::chrono::milliseconds kRestAfterError(50);
+
+}  // namespace
+
+std::shared_ptr<Listener> Listener::open(const std::string& path, unsigned mode, int backlog,
+                                         Handlers handlers) {
+  Reactor::instance();  // whatever it lacks is better known before the file exists
+  std::shared_ptr<Listener> self(new Listener(listen_at(path, mode, backlog), std::move(handlers)));
+  std::lock_guard<std::mutex> lock(self->mutex_);
+  try {
+    self->registration_ = Reactor::instance().add(self->socket_.get(), EPOLLIN, self);
+  } catch (const Error&) {
+    ::unlink(path.c_str());
+    throw;
+  }
+  self->watched_ = true;
+  return self;
+}
+
+void Listener::handled() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  --waiting_;
+  if (waiting_ <= kMostWaiting / 2 && !resting_) watch(true);
+}
+
+void Listener::close() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (!socket_) return;
+  Reactor::instance().remove(registration_, socket_.get());
+  ::shutdown(socket_.get(), SHUT_RDWR);
+  socket_.reset();
+}
+
+void Listener::on_ready(uint32_t, Clock::time_point) {
+  std::vector<std::shared_ptr<Channel>> channels;
+  std::unique_ptr<Error> error;
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    for (int i = 0; i < kAcceptsPerEvent && socket_ && waiting_ < kMostWaiting; ++i) {
+      std::shared_ptr<Channel> channel;
+      if (!accept_one(channel, error)) break;
+      if (!channel) continue;
+      ++waiting_;
+      failing_ = false;
+      channels.push_back(std::move(channel));
+    }
+    if (waiting_ >= kMostWaiting) watch(false);
+    if (error) {
+      pause_after_error();
+      if (failing_) error.reset();
+      failing_ = true;
+    }
+  }
+  for (auto& channel : channels) handlers_.on_connection(std::move(channel));
+  if (error) handlers_.on_error(std::move(*error));
+}
+
+// False when there is nothing more to accept for now.
+bool Listener::accept_one(std::shared_ptr<Channel>& channel, std::unique_ptr<Error>& error) {
+  Fd socket(::accept4(socket_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+  if (!socket) {
+    if (errno == EINTR || errno == ECONNABORTED) return true;
+    if (errno != EAGAIN && errno != EWOULDBLOCK)
+      error = std::make_unique<Error>(channel_error(errno, "accepting a connection", "ERR_CUDA_IPC_SOCKET"));
+    return false;
+  }
+  try {
+    Peer peer = read_peer(socket.get());
+    channel = std::make_shared<Channel>(std::move(socket), std::move(peer));
+    return true;
+  } catch (const Error& failure) {  // no descriptor left to hold its process with: it sees its connection end
+    error = std::make_unique<Error>(failure);
+    return false;
+  }
+}
+
+// The connections wait in the backlog, and epoll would report them without end.
+void Listener::pause_after_error() {
+  resting_ = true;
+  watch(false);
+  Reactor::instance().after(kRestAfterError, [self = shared_from_this()] {
+    std::lock_guard<std::mutex> lock(self->mutex_);
+    self->resting_ = false;
+    if (self->waiting_ < kMostWaiting) self->watch(true);
+  });
+}
+
+void Listener::watch(bool on) {
+  if (!socket_ || watched_ == on) return;
+  Reactor::instance().modify(registration_, socket_.get(), on ? EPOLLIN : 0u);
+  watched_ = on;
+}
+
+}  // namespace cuda_ipc

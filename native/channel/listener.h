@@ -1,0 +1,51 @@
+// A listening Unix socket.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "channel/channel.h"
+#include "channel/reactor.h"
+
+namespace cuda_ipc {
+
+class Listener final : public Pollable, public std::enable_shared_from_this<Listener> {
+ public:
+  // Called on the reactor's thread, without a lock.
+  struct Handlers {
+    std::function<void(std::shared_ptr<Channel>)> on_connection;
+    std::function<void(Error)> on_error;  // accepting failed and will be tried again
+  };
+
+  // The socket's file never has a wider mode than `mode`. Throws Error: ERR_CUDA_IPC_SOCKET_PATH,
+  // ERR_CUDA_IPC_ADDRESS_IN_USE when something exists at the path, ERR_CUDA_IPC_PERMISSION,
+  // ERR_CUDA_IPC_SOCKET, ERR_CUDA_IPC_FD_LIMIT.
+  static std::shared_ptr<Listener> open(const std::string& path, unsigned mode, int backlog,
+                                        Handlers handlers);
+  // Once per connection that was handled: accepting pauses while many wait for the event loop.
+  void handled();
+  // Stops listening. Leaves the file where it is.
+  void close();
+
+  void on_ready(uint32_t events, Clock::time_point at) override;
+
+ private:
+  Listener(Fd socket, Handlers handlers) : socket_(std::move(socket)), handlers_(std::move(handlers)) {}
+  // Under the lock.
+  void watch(bool on);
+  bool accept_one(std::shared_ptr<Channel>& channel, std::unique_ptr<Error>& error);
+  void pause_after_error();
+
+  std::mutex mutex_;
+  Fd socket_;
+  const Handlers handlers_;
+  Reactor::Id registration_ = 0;
+  bool watched_ = false;
+  bool resting_ = false;  // after an error, until a timer
+  bool failing_ = false;  // the error was reported; not again before a connection was accepted
+  size_t waiting_ = 0;
+};
+
+}  // namespace cuda_ipc
