@@ -34,6 +34,8 @@ export interface NativeProcess {
   readonly pid: number;
   readonly startTime: string;
   readonly exited: boolean;
+  /** When epoll reported the exit: milliseconds in the time base of `process.hrtime`. */
+  readonly exitedAt: number | undefined;
   /** Stops watching and closes the pidfd; `onExit` will not be called any more. Harmless when closed already. */
   close(): void;
 }
@@ -145,6 +147,75 @@ export interface NativeEvent {
   destroy(): Promise<void>;
 }
 
+/** What is known about a pointer. `type` is as cudaMemoryType names it; the rest says nothing for "unregistered". */
+export interface PointerFacts {
+  type: "device" | "host" | "managed" | "unregistered";
+  device: number;
+  deviceUuid: string;
+  /** The allocation's first byte. */
+  base: bigint;
+  /** Where the pointer lies in it. */
+  offset: number;
+  /** The allocation's size. */
+  bytes: number;
+}
+
+export interface NativeModule {
+  readonly device: number;
+  function(name: string): Promise<NativeFunction>;
+  /** Harmless when unloaded already; collected, it is unloaded too. Its functions are of no use any more. */
+  unload(): Promise<void>;
+}
+
+/** One kernel parameter: its type and value. */
+export type KernelArgument =
+  | { pointer: bigint }
+  | { u8: number }
+  | { u16: number }
+  | { u32: number }
+  | { u64: bigint }
+  | { i8: number }
+  | { i16: number }
+  | { i32: number }
+  | { i64: bigint }
+  | { f32: number }
+  | { f64: number }
+  /** A struct passed by value, laid out as the kernel's compiler has it. */
+  | { bytes: ArrayBufferView };
+
+export interface NativeFunction {
+  /** Enqueues one launch, on this thread. The arguments are copied. ERR_CUDA_IPC_CLOSED once unloaded. */
+  launch(
+    gridX: number,
+    gridY: number,
+    gridZ: number,
+    blockX: number,
+    blockY: number,
+    blockZ: number,
+    sharedBytes: number,
+    stream: NativeStream | undefined,
+    args: readonly KernelArgument[],
+  ): void;
+}
+
+/** A virtual-memory-management allocation with its address and mapping. */
+export interface NativeVmm {
+  readonly device: number;
+  /** A multiple of 2 MiB and of the device's granularity. */
+  readonly bytes: number;
+  /** 0n while not mapped, and once closed. */
+  readonly devicePointer: bigint;
+  /** A new descriptor that keeps the memory alive by itself. */
+  exportFd(): NativeFd;
+  map(access: Access): Promise<bigint>;
+  setAccess(access: Access): Promise<void>;
+  /**
+   * Waits for `after` (default: all of this process's work on the device; null: nothing), then lets go of the
+   * mapping, the address and the allocation. Harmless when closed already; collected, it is closed the same way.
+   */
+  close(after?: NativeStream | NativeEvent | null): Promise<void>;
+}
+
 /** One contiguous copy of a load: `bytes` from `offset` of a source to `target` on the device. */
 export interface LoadRun {
   /** Index into `sources`. */
@@ -254,6 +325,27 @@ export interface NativeAddon {
     count: number,
     stream?: NativeStream,
   ): Promise<void>;
+
+  pointerAttributes(device: number, pointer: bigint): Promise<PointerFacts>;
+  /** Refuses a pointer into the middle of an allocation (ERR_CUDA_IPC_INTERIOR_POINTER). */
+  ipcGetMemHandle(device: number, pointer: bigint): Promise<Buffer>;
+  /** Opens of one handle are counted per process. */
+  ipcOpenMemHandle(device: number, handle: Uint8Array): Promise<bigint>;
+  ipcCloseMemHandle(pointer: bigint): Promise<void>;
+  createVmm(device: number, bytes: number): Promise<NativeVmm>;
+  /** The descriptor is duplicated. `bytes`: all of the allocation. */
+  importVmm(device: number, fd: NativeFd, bytes: number): Promise<NativeVmm>;
+  createStream(device: number, nonBlocking: boolean): Promise<NativeStream>;
+  createEvent(
+    device: number,
+    options: { interprocess: boolean; timing: boolean; blockingSync: boolean },
+  ): Promise<NativeEvent>;
+  ipcOpenEventHandle(device: number, handle: Uint8Array): Promise<NativeEvent>;
+  /** Milliseconds between two recorded events that are done. */
+  eventElapsedTime(start: NativeEvent, end: NativeEvent): number;
+  loadModule(device: number, image: Uint8Array): Promise<NativeModule>;
+  /** One module per process and device, never unloaded. ERR_CUDA_IPC_KERNELS_NOT_BUILT where there is none. */
+  loadBuiltinModule(device: number): Promise<NativeModule>;
 
   // slab.cc
   createSlab(options: { id: Buffer; device: number; bytes: number; sharing: Sharing }): Promise<NativeSlab>;

@@ -25,10 +25,16 @@ OwnedModule::~OwnedModule() {
   undo(device_, [this](const cu::Table& table) { table.cuModuleUnload(module_); });
 }
 
-OwnedFunction::OwnedFunction(std::shared_ptr<OwnedModule> module, const std::string& name)
-    : module_(std::move(module)) {
-  const ContextScope scope(module_->device());
-  CUDA_IPC_CHECK(cuModuleGetFunction(&function_, module_->get(), name.c_str()));
+KernelFunction::KernelFunction(const std::shared_ptr<OwnedModule>& module, const std::string& name)
+    : module_(module) {
+  const ContextScope scope(module->device());
+  CUDA_IPC_CHECK(cuModuleGetFunction(&function_, module->get(), name.c_str()));
+}
+
+std::shared_ptr<OwnedModule> KernelFunction::module() const {
+  auto module = module_.lock();
+  if (!module) throw Error("ERR_CUDA_IPC_CLOSED", "The kernel's module has been unloaded");
+  return module;
 }
 
 void NativeModule::define_class(Napi::Env env) {
@@ -45,15 +51,15 @@ Napi::Value NativeModule::function(const Napi::CallbackInfo& info) {
   return run_async(
       info.Env(),
       [module = resource(), name = string_argument(info[0], "name")] {
-        return std::make_shared<OwnedFunction>(module, name);
+        return std::make_shared<KernelFunction>(module, name);
       },
-      [](Napi::Env env, std::shared_ptr<OwnedFunction>& function) -> Napi::Value {
+      [](Napi::Env env, std::shared_ptr<KernelFunction>& function) -> Napi::Value {
         return NativeFunction::create(env, std::move(function));
       });
 }
 
 void NativeFunction::define_class(Napi::Env env) {
-  define(env, {method<&NativeFunction::launch>("launch"), destroyer("release")});
+  define(env, {method<&NativeFunction::launch>("launch")});
 }
 
 // launch(gridX, gridY, gridZ, blockX, blockY, blockZ, sharedBytes, stream, args), on the event loop: with the
@@ -64,9 +70,10 @@ Napi::Value NativeFunction::launch(const Napi::CallbackInfo& info) {
   unsigned shape[7];
   for (size_t i = 0; i < 7; ++i)
     shape[i] = static_cast<unsigned>(integer_argument(info[i], kNames[i], i < 6 ? 1 : 0, 0x7fffffff));
-  const auto stream = stream_argument(info[7], "stream", resource()->device());
+  const auto module = resource()->module();
+  const auto stream = stream_argument(info[7], "stream", module->device());
   KernelArguments arguments(info[8]);
-  const ContextScope scope(resource()->device());
+  const ContextScope scope(module->device());
   CUDA_IPC_CHECK(cuLaunchKernel(resource()->get(), shape[0], shape[1], shape[2], shape[3], shape[4], shape[5],
                                 shape[6], stream ? stream->handle : nullptr, arguments.parameters(),
                                 nullptr));

@@ -33,16 +33,17 @@ class OwnedModule {
   bool borrowed_ = false;
 };
 
-// A kernel; holds its module.
-class OwnedFunction {
+// A kernel. There is nothing to undo: it goes with its module.
+class KernelFunction {
  public:
-  OwnedFunction(std::shared_ptr<OwnedModule> module, const std::string& name);
+  KernelFunction(const std::shared_ptr<OwnedModule>& module, const std::string& name);
 
   cu::CUfunction get() const { return function_; }
-  int device() const { return module_->device(); }
+  // Holds the module for the length of a launch. Throws Error (ERR_CUDA_IPC_CLOSED) once it is unloaded.
+  std::shared_ptr<OwnedModule> module() const;
 
  private:
-  std::shared_ptr<OwnedModule> module_;
+  std::weak_ptr<OwnedModule> module_;
   cu::CUfunction function_ = nullptr;
 };
 
@@ -58,7 +59,7 @@ class NativeModule : public ResourceWrap<NativeModule, OwnedModule> {
   Napi::Value function(const Napi::CallbackInfo& info);
 };
 
-class NativeFunction : public ResourceWrap<NativeFunction, OwnedFunction> {
+class NativeFunction : public ResourceWrap<NativeFunction, KernelFunction> {
  public:
   static constexpr napi_type_tag kTag = {0xe01c5a97f2d64b8e, 0xb6d83e41527f0c04};
   static constexpr const char* kName = "NativeFunction";
