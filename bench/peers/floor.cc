@@ -1,0 +1,183 @@
+// The floor: what the raw driver calls behind an attach cost, in a program with nothing else in it.
+//
+//   floor serve DRIVER SHARING BYTES DEVICE
+//
+// starts an exporter, prints {"event":"ready"}, and then takes commands on standard input:
+//
+//   attach REPEATS  a fresh importer brings CUDA up, then imports once ("first") and REPEATS times more
+//   start           a fresh importer goes from its start to its first kernel on the memory
+//
+// Each sample is one JSON line; {"event":"done"} follows the last of a command. Times are in milliseconds.
+#include <fcntl.h>
+#include <spawn.h>
+#include <sys/wait.h>
+
+#include <iostream>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "clock.h"
+#include "floor/exporter.h"
+#include "floor/first_kernel.h"
+#include "floor/importer.h"
+#include "floor/ticket.h"
+
+extern char** environ;
+
+namespace floor_program {
+
+constexpr int kSocket = 3;  // where a role finds its end of the socketpair
+
+struct Job {
+  std::string driver, sharing;
+  size_t bytes;
+  int device;
+};
+
+void report(const Job& job, const char* kind, const Import& it, double detach) {
+  std::printf("{\"sharing\":\"%s\",\"kind\":\"%s\",\"milliseconds\":%.6f", job.sharing.c_str(), kind,
+              peers::milliseconds(it.begin, it.end));
+  if (it.mapped != 0)
+    std::printf(",\"parts\":{\"import\":%.6f,\"reserve\":%.6f,\"map\":%.6f,\"access\":%.6f}",
+                peers::milliseconds(it.begin, it.imported), peers::milliseconds(it.imported, it.reserved),
+                peers::milliseconds(it.reserved, it.mapped), peers::milliseconds(it.mapped, it.end));
+  std::printf(",\"detach\":%.6f}\n", detach);
+}
+
+int run_exporter(const Job& job) {
+  const cu::Table& cuda = choose(job.driver);
+  FLOOR_CHECK(cuda, cuInit(0));
+  const cu::CUdevice device = bring_up_context(cuda, job.device);
+  const Ticket ticket =
+      job.sharing == "vmm" ? export_vmm(cuda, device, job.bytes) : export_ipc(cuda, job.bytes);
+  FLOOR_CHECK(cuda, cuCtxSynchronize());
+  send_ticket(kSocket, ticket);
+  receive_token(kSocket);  // end-of-file: the memory is not needed any more
+  return 0;
+}
+
+int run_importer(const Job& job, int repeats) {
+  const cu::Table& cuda = choose(job.driver);
+  FLOOR_CHECK(cuda, cuInit(0));
+  const cu::CUdevice device = bring_up_context(cuda, job.device);
+  send_token(kSocket);
+  const Ticket ticket = receive_ticket(kSocket);
+  for (int i = 0; i <= repeats; ++i) {
+    const Import it = import_slab(cuda, device, ticket);
+    verify(cuda, ticket, it);
+    const int64_t detaching = peers::now();
+    undo(cuda, ticket, it);
+    report(job, i == 0 ? "first" : "repeated", it, peers::milliseconds(detaching, peers::now()));
+  }
+  return 0;
+}
+
+int run_starter(const Job& job, int64_t started) {
+  const int64_t entered = peers::now();
+  const cu::Table& cuda = choose(job.driver);
+  FLOOR_CHECK(cuda, cuInit(0));
+  const int64_t initialized = peers::now();
+  const cu::CUdevice device = bring_up_context(cuda, job.device);
+  const int64_t context = peers::now();
+  const Ticket ticket = receive_ticket(kSocket);
+  const Import it = import_slab(cuda, device, ticket);
+  const FirstKernel kernel = run_first_kernel(cuda, it.pointer);
+  std::printf(
+      "{\"sharing\":\"%s\",\"kind\":\"start\",\"milliseconds\":%.6f,\"parts\":{\"exec\":%.6f,\"cuInit\":%.6f,"
+      "\"context\":%.6f,\"import\":%.6f,\"module\":%.6f,\"kernel\":%.6f}}\n",
+      job.sharing.c_str(), peers::milliseconds(started, kernel.done), peers::milliseconds(started, entered),
+      peers::milliseconds(entered, initialized), peers::milliseconds(initialized, context),
+      peers::milliseconds(context, it.end), peers::milliseconds(it.end, kernel.loaded),
+      peers::milliseconds(kernel.loaded, kernel.done));
+  return 0;
+}
+
+// This program again, in another role: CUDA does not survive a fork without exec.
+struct Child {
+  pid_t pid;
+  int socket;
+};
+
+Child start_role(const Job& job, const std::string& role, const std::string& argument) {
+  int ends[2];
+  require(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0, "socketpair");
+  posix_spawn_file_actions_t actions;
+  ::posix_spawn_file_actions_init(&actions);
+  // dup2 onto itself would leave the descriptor close-on-exec: move it out of the way first.
+  const int given = ::fcntl(ends[1], F_DUPFD_CLOEXEC, kSocket + 1);
+  require(given >= 0, "fcntl");
+  ::posix_spawn_file_actions_adddup2(&actions, given, kSocket);
+  std::vector<std::string> words = {
+      "floor", role, job.driver, job.sharing, std::to_string(job.bytes), std::to_string(job.device),
+      argument};
+  std::vector<char*> arguments;
+  for (std::string& word : words) arguments.push_back(word.data());
+  arguments.push_back(nullptr);
+  pid_t pid;
+  require(::posix_spawn(&pid, "/proc/self/exe", &actions, nullptr, arguments.data(), environ) == 0,
+          "posix_spawn");
+  ::posix_spawn_file_actions_destroy(&actions);
+  ::close(given);
+  ::close(ends[1]);
+  return {pid, ends[0]};
+}
+
+void finish(const Child& child, const char* role) {
+  ::close(child.socket);
+  int status;
+  require(::waitpid(child.pid, &status, 0) == child.pid, "waitpid");
+  if (status == 0) return;
+  std::fprintf(stderr, "floor: the %s failed\n", role);
+  std::exit(1);
+}
+
+void say(const char* event) {
+  std::printf("{\"event\":\"%s\"}\n", event);
+  std::fflush(stdout);
+}
+
+int serve(const Job& job) {
+  const Child exporter = start_role(job, "exporter", "0");
+  const Ticket ticket = receive_ticket(exporter.socket);
+  say("ready");
+  for (std::string line; std::getline(std::cin, line);) {
+    std::istringstream words(line);
+    std::string command;
+    int repeats = 0;
+    words >> command >> repeats;
+    if (command == "attach") {
+      const Child importer = start_role(job, "importer", std::to_string(repeats));
+      if (receive_token(importer.socket)) send_ticket(importer.socket, ticket);
+      finish(importer, "importer");
+    } else if (command == "start") {
+      const Child starter = start_role(job, "starter", std::to_string(peers::now()));
+      send_ticket(starter.socket, ticket);
+      finish(starter, "starter");
+    } else {
+      std::fprintf(stderr, "floor: expected attach or start, but received %s\n", line.c_str());
+      return 2;
+    }
+    say("done");
+  }
+  finish(exporter, "exporter");
+  return 0;
+}
+
+}  // namespace floor_program
+
+int main(int count, char** words) {
+  using namespace floor_program;
+  const std::string role = count > 5 ? words[1] : "";
+  if (role.empty()) {
+    std::fprintf(stderr, "usage: floor serve DRIVER SHARING BYTES DEVICE\n");
+    return 2;
+  }
+  const Job job{words[2], words[3], std::stoull(words[4]), std::stoi(words[5])};
+  const char* argument = count > 6 ? words[6] : "0";
+  if (role == "serve") return serve(job);
+  if (role == "exporter") return run_exporter(job);
+  if (role == "importer") return run_importer(job, std::stoi(argument));
+  if (role == "starter") return run_starter(job, std::stoll(argument));
+  return 2;
+}
