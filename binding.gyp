@@ -10,6 +10,7 @@
       "cflags_cc": ["-std=c++17"],
       "cflags_cc!": ["-fno-exceptions", "-fno-rtti", "-std=gnu++17", "-std=gnu++20"],
       "libraries": ["-ldl", "-lpthread"],
+      "ldflags": ["-Wl,-z,nodelete"],
       "actions": [
         {
           "action_name": "embed_kernels",
