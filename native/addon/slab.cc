@@ -65,7 +65,7 @@ Napi::Value open_slab(const Napi::CallbackInfo& info) {
   source->device = device_argument(options.Get("device"));
   source->bytes = bytes_argument(options.Get("bytes"), "bytes", 1);
   source->access = access_argument(options.Get("access"));
-  if (!is_absent(options.Get("fd"))) source->fd = fd_argument(options.Get("fd"), "fd").duplicate();
+  if (!is_absent(options.Get("fd"))) source->fd = unwrap_fd(options.Get("fd")).duplicate();
   if (!is_absent(options.Get("handle")))
     source->handle = struct_argument<cu::CUipcMemHandle>(options.Get("handle"), "handle");
   return run_async(
