@@ -18,7 +18,8 @@ namespace cuda_ipc {
 // When the environment goes down first, the result is destroyed on the pool thread, which undoes the work
 // when its type owns what it names.
 //   run_async(env, [=] { return allocate(bytes); },
-//             [](Napi::Env env, Allocation& a) -> Napi::Value { return Napi::BigInt::New(env, a.release()); });
+//             [](Napi::Env env, Allocation& a) -> Napi::Value { return Napi::BigInt::New(env, a.release());
+//             });
 template <class Work, class Convert>
 Napi::Promise run_async(Napi::Env env, Work work, Convert convert) {
   using Result = std::invoke_result_t<Work>;
@@ -26,12 +27,13 @@ Napi::Promise run_async(Napi::Env env, Work work, Convert convert) {
     State(Napi::Promise::Deferred d, Work w, Convert c)
         : deferred(d), work(std::move(w)), convert(std::move(c)) {}
     Napi::Promise::Deferred deferred;
-    Work work;
+    std::optional<Work> work;
     Convert convert;
     std::optional<Result> result;
     std::optional<Error> error;
   };
-  auto state = std::make_shared<State>(Napi::Promise::Deferred::New(env), std::move(work), std::move(convert));
+  auto state =
+      std::make_shared<State>(Napi::Promise::Deferred::New(env), std::move(work), std::move(convert));
   auto dispatcher = Environment::of(env).dispatcher();
   dispatcher->ref();
   auto settle = [state, dispatcher](Napi::Env env) {
@@ -51,18 +53,19 @@ Napi::Promise run_async(Napi::Env env, Work work, Convert convert) {
   try {
     run_on_pool([state, dispatcher, settle]() mutable {
       try {
-        state->result.emplace(state->work());
+        state->result.emplace((*state->work)());
       } catch (const Error& error) {
         state->error.emplace(error);
       } catch (const std::exception& error) {
         state->error.emplace("ERR_CUDA_IPC_INTERNAL", error.what());
       }
+      state->work.reset();  // here and not on the event loop: what it held may be the last of something
       dispatcher->post(std::move(settle));
     });
   } catch (const std::exception& error) {
     dispatcher->unref();
-    state->deferred.Reject(
-        Environment::of(env).make_error(env, Error("ERR_CUDA_IPC_SYSTEM", std::string("no thread: ") + error.what())));
+    state->deferred.Reject(Environment::of(env).make_error(
+        env, Error("ERR_CUDA_IPC_SYSTEM", std::string("no thread: ") + error.what())));
   }
   return state->deferred.Promise();
 }

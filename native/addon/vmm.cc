@@ -112,30 +112,26 @@ Napi::Value NativeVmm::close(const Napi::CallbackInfo& info) {
 
 namespace {
 
-template <class... Arguments>
-Napi::Value make_vmm(Napi::Env env, Arguments... arguments) {
-  // Shared, because a closure has to be copyable and a descriptor is not.
-  auto bound = std::make_shared<std::tuple<Arguments...>>(std::move(arguments)...);
-  return run_async(
-      env,
-      [bound] {
-        return std::apply(
-            [](auto&... argument) { return std::make_shared<OwnedVmm>(std::move(argument)...); }, *bound);
-      },
-      [](Napi::Env env, std::shared_ptr<OwnedVmm>& vmm) -> Napi::Value {
-        return NativeVmm::create(env, std::move(vmm));
-      });
+// `make` runs on the pool.
+template <class Make>
+Napi::Value make_vmm(Napi::Env env, Make make) {
+  return run_async(env, std::move(make), [](Napi::Env env, std::shared_ptr<OwnedVmm>& vmm) -> Napi::Value {
+    return NativeVmm::create(env, std::move(vmm));
+  });
 }
 
 Napi::Value create_vmm(const Napi::CallbackInfo& info) {
   const int device = device_argument(info[0]);
-  return make_vmm(info.Env(), device, bytes_argument(info[1], "bytes", 1));
+  const size_t bytes = bytes_argument(info[1], "bytes", 1);
+  return make_vmm(info.Env(), [=] { return std::make_shared<OwnedVmm>(device, bytes); });
 }
 
 Napi::Value import_vmm(const Napi::CallbackInfo& info) {
   const int device = device_argument(info[0]);
   const size_t bytes = bytes_argument(info[2], "bytes", 1);
-  return make_vmm(info.Env(), device, bytes, Fd::duplicate_of(unwrap_fd(info[1])));
+  return make_vmm(info.Env(), [device, bytes, fd = unwrap_fd(info[1]).duplicate()]() mutable {
+    return std::make_shared<OwnedVmm>(device, bytes, std::move(fd));
+  });
 }
 
 }  // namespace
