@@ -1,0 +1,176 @@
+import { CudaIpcError, type ErrorCode } from "../errors.js";
+import type { NativeChannel, NativeFd } from "../native.js";
+import { clientChecks, ownerChecks } from "./check.js";
+import { Connection, type StartChannel } from "./connection.js";
+import { protocolVersion } from "./limits.js";
+import {
+  type Body,
+  type ClientMessages,
+  type EventType,
+  type OwnerMessage,
+  type OwnerMessages,
+  type ReplyMessage,
+  type RequestMessage,
+  type RequestType,
+  replyTypes,
+} from "./messages.js";
+import { PendingRequests, type Reply, type RequestOptions } from "./pending.js";
+
+export interface ClientOptions {
+  channel: NativeChannel;
+  start: StartChannel;
+  hello: Omit<Body<ClientMessages["hello"]>, "protocol">;
+  onEvent?(event: OwnerMessages[EventType]): void;
+  /** A request was granted after it had been given up: a lease it made is to be released. */
+  onLate?(request: RequestMessage, reply: ReplyMessage): void;
+  /** Called exactly once, last. Every request that was not answered has been rejected by then. */
+  onClose?(error: CudaIpcError | undefined): void;
+  maxQueuedBytes?: number;
+}
+
+/** A worker's end: says hello at once, so that requests need not wait for the welcome. */
+export class ClientConnection {
+  /** Settles with the owner's welcome, or rejects with its refusal. */
+  readonly welcome: Promise<OwnerMessages["welcome"]>;
+  private readonly connection: Connection;
+  private readonly pending: PendingRequests<RequestMessage, ReplyMessage>;
+  private welcomed: ((welcome: OwnerMessages["welcome"]) => void) | undefined;
+  private refused!: (error: CudaIpcError) => void;
+  /** Why the owner disconnects, if it said so. */
+  private farewell: CudaIpcError | undefined;
+
+  constructor(private readonly options: ClientOptions) {
+    const { channel, start, hello, maxQueuedBytes } = options;
+    this.pending = new PendingRequests((request, reply) =>
+      queueMicrotask(() => options.onLate?.(request, reply)),
+    );
+    this.welcome = new Promise((resolve, reject) => {
+      this.welcomed = resolve;
+      this.refused = reject;
+    });
+    // Whoever does not ask for the welcome hears of a refusal by his request, or by onClose.
+    this.welcome.catch(() => {});
+    this.connection = new Connection({
+      channel,
+      start,
+      incoming: ownerChecks,
+      outgoing: clientChecks,
+      maxQueuedBytes,
+      onMessage: (message, fds) => this.receive(message as OwnerMessage, fds),
+      onClose: (error) => this.ended(error),
+    });
+    this.connection.send({ type: "hello", protocol: [protocolVersion], ...hello });
+    this.keepAlive();
+  }
+
+  get closed(): boolean {
+    return this.connection.closed;
+  }
+
+  /** Rejects with the owner's error, ERR_CUDA_IPC_TIMEOUT, the signal's reason or ERR_CUDA_IPC_CONNECTION_LOST. */
+  request<K extends RequestType>(
+    type: K,
+    body: Omit<Body<RequestMessage<K>>, "id">,
+    options?: RequestOptions,
+  ): Promise<Reply<ReplyMessage<K>>> {
+    const make = (id: number) => ({ type, id, ...body }) as unknown as RequestMessage;
+    const send = (request: RequestMessage) => {
+      if (this.closed) throw this.farewell ?? lost(undefined);
+      this.connection.send(request);
+    };
+    const reply = this.pending.add(make, send, options);
+    this.keepAlive();
+    return reply.finally(() => this.keepAlive()) as unknown as Promise<Reply<ReplyMessage<K>>>;
+  }
+
+  close(): void {
+    this.connection.close();
+  }
+
+  /** The process stays for an answer, not for events that may never come. */
+  private keepAlive(): void {
+    if (this.closed) return;
+    if (this.pending.size > 0 || this.welcomed !== undefined) this.options.channel.ref();
+    else this.options.channel.unref();
+  }
+
+  private receive(message: OwnerMessage, fds: NativeFd[]): void {
+    if (this.welcomed !== undefined && message.type !== "welcome" && message.type !== "error") {
+      for (const fd of fds) fd.close();
+      throw violation(`The owner must send its welcome before ${message.type}.`);
+    }
+    switch (message.type) {
+      case "welcome":
+        this.receiveWelcome(message);
+        return;
+      case "error":
+        this.receiveError(message);
+        return;
+      case "superseded":
+      case "retired":
+      case "closing":
+        // Outside of the decoder: what a listener throws is not the owner's fault.
+        queueMicrotask(() => this.options.onEvent?.(message));
+        return;
+      default:
+        this.receiveReply(message, fds);
+    }
+  }
+
+  private receiveWelcome(message: OwnerMessages["welcome"]): void {
+    if (this.welcomed === undefined || message.protocol !== protocolVersion) {
+      throw violation("The owner's welcome is its second, or for a protocol that was not offered.");
+    }
+    this.welcomed(message);
+    this.welcomed = undefined;
+    this.keepAlive();
+  }
+
+  private receiveError({ re, code, message, details }: OwnerMessages["error"]): void {
+    const error = new CudaIpcError(code as ErrorCode, message, { details });
+    if (re !== null) {
+      this.pending.fail(re, error);
+      return;
+    }
+    this.farewell = error;
+    this.connection.close();
+  }
+
+  private receiveReply(message: ReplyMessage, fds: NativeFd[]): void {
+    const request = this.pending.request(message.re);
+    const described = message.type === "attached" ? vmmSlabs(message) : 0;
+    if (request === undefined || replyTypes[request.type] !== message.type || described !== fds.length) {
+      for (const fd of fds) fd.close();
+      throw violation(
+        described === fds.length
+          ? `The owner's ${message.type} answers no request.`
+          : `The owner's attached describes ${described} vmm slabs and carries ${fds.length} descriptors.`,
+      );
+    }
+    this.pending.succeed(message.re, message, fds);
+  }
+
+  private ended(error: CudaIpcError | undefined): void {
+    const reason = this.farewell ?? error;
+    const rejection = this.farewell ?? lost(error);
+    this.refused(rejection);
+    this.pending.failAll(rejection);
+    this.options.onClose?.(reason);
+  }
+}
+
+function vmmSlabs({ slabs }: OwnerMessages["attached"]): number {
+  return slabs.reduce((sum, { sharing }) => (sharing === "vmm" ? sum + 1 : sum), 0);
+}
+
+function lost(cause: CudaIpcError | undefined): CudaIpcError {
+  return new CudaIpcError(
+    "ERR_CUDA_IPC_CONNECTION_LOST",
+    `The connection to the owner was closed before it answered.${cause === undefined ? "" : ` ${cause.message}`}`,
+    { cause },
+  );
+}
+
+function violation(message: string): CudaIpcError {
+  return new CudaIpcError("ERR_CUDA_IPC_PROTOCOL", message);
+}

@@ -1,0 +1,117 @@
+import { type Static, type TObject, type TProperties, Type } from "@sinclair/typebox";
+import { maxFrameFds, maxLeasesPerRequest } from "./limits.js";
+import { values } from "./values.js";
+
+const {
+  access,
+  count,
+  driver,
+  id,
+  orNull,
+  owner,
+  setName,
+  setStatus,
+  slabInfo,
+  software,
+  uuid,
+  versionInfo,
+} = values;
+
+const requestId = Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER });
+const leases = Type.Array(id, { maxItems: maxLeasesPerRequest });
+
+/** Every message names its type and how many descriptors stand beside it: none, except where said. */
+const message = <Name extends string, Fields extends TProperties>(type: Name, fields: Fields) =>
+  Type.Object({ type: Type.Literal(type), fds: Type.Literal(0), ...fields });
+const request = <Name extends string, Fields extends TProperties>(type: Name, fields: Fields) =>
+  message(type, { id: requestId, ...fields });
+const reply = <Name extends string, Fields extends TProperties>(type: Name, fields: Fields) =>
+  message(type, { re: requestId, ...fields });
+
+export const clientSchemas = {
+  hello: message("hello", {
+    /** The versions the client speaks. */
+    protocol: Type.Array(count, { minItems: 1, maxItems: 64 }),
+    client: software,
+    driver,
+    /** What the client sees; null while it has not brought up CUDA. */
+    devices: orNull(Type.Array(uuid, { maxItems: 1024 })),
+  }),
+  attach: request("attach", {
+    set: setName,
+    /** null: the current one. */
+    version: orNull(id),
+    /** Refused unless the content is this; null: any. */
+    checksum: orNull(id),
+    access,
+    /** Chosen by the client, so that a lease whose reply is lost can be returned. */
+    lease: id,
+  }),
+  retain: request("retain", { lease: id, newLease: id }),
+  release: request("release", { leases }),
+  reclaim: request("reclaim", { leases }),
+  status: request("status", {}),
+};
+
+export const ownerSchemas = {
+  welcome: message("welcome", {
+    protocol: count,
+    owner,
+    server: software,
+    driver,
+    recovering: Type.Boolean(),
+  }),
+  attached: Type.Object({
+    type: Type.Literal("attached"),
+    /** One for each `vmm` slab, in their order. */
+    fds: Type.Integer({ minimum: 0, maximum: maxFrameFds }),
+    re: requestId,
+    lease: id,
+    version: versionInfo,
+    slabs: Type.Array(slabInfo),
+  }),
+  retained: reply("retained", { lease: id }),
+  released: reply("released", { ended: count }),
+  reclaimed: reply("reclaimed", { kept: leases }),
+  statusReply: reply("statusReply", { sets: Type.Array(setStatus) }),
+  superseded: message("superseded", { set: setName, version: id, by: id }),
+  retired: message("retired", { set: setName, versions: Type.Array(id) }),
+  closing: message("closing", { reason: Type.String() }),
+  error: message("error", {
+    /** The request that failed; null: the connection, which is closed after this message. */
+    re: orNull(requestId),
+    code: Type.String({ pattern: "^ERR_CUDA_IPC_[A-Z0-9_]+$" }),
+    message: Type.String(),
+    details: Type.Record(Type.String(), Type.Unknown()),
+  }),
+};
+
+/** Kept for offers, locks, the standby's mirror, hand-over and lost devices: no other message may use them. */
+export const reservedTypes = [
+  ...["offer", "offered", "lock", "locked", "unlock", "unlocked", "mirror", "mirrored"],
+  ...["handover", "handedOver", "recovered", "deviceLost", "ping", "pong"],
+];
+
+/** The fields of a message that its sender writes: `type` and `fds` are put in by the connection. */
+export type Body<T> = Omit<T, "type" | "fds">;
+
+export type ClientMessages = { [K in keyof typeof clientSchemas]: Static<(typeof clientSchemas)[K]> };
+export type OwnerMessages = { [K in keyof typeof ownerSchemas]: Static<(typeof ownerSchemas)[K]> };
+export type ClientMessage = ClientMessages[keyof ClientMessages];
+export type OwnerMessage = OwnerMessages[keyof OwnerMessages];
+
+/** Which reply answers which request; every request may be answered by `error` instead. */
+export const replyTypes = {
+  attach: "attached",
+  retain: "retained",
+  release: "released",
+  reclaim: "reclaimed",
+  status: "statusReply",
+} as const;
+
+export type RequestType = keyof typeof replyTypes;
+export type RequestMessage<K extends RequestType = RequestType> = ClientMessages[K];
+export type ReplyMessage<K extends RequestType = RequestType> = OwnerMessages[(typeof replyTypes)[K]];
+export type EventType = "superseded" | "retired" | "closing";
+
+export type Schemas = Record<string, TObject>;

@@ -1,0 +1,112 @@
+import { CudaIpcError } from "../errors.js";
+import type { NativeFd } from "../native.js";
+
+/** A reply as it came; the receiver owns the descriptors. */
+export interface Reply<T> {
+  message: T;
+  fds: NativeFd[];
+}
+
+export interface RequestOptions {
+  /** Gives the request up; its reply may still come, see `onLate`. */
+  signal?: AbortSignal;
+  timeoutMs?: number;
+}
+
+interface Pending<Request, T> {
+  readonly request: Request;
+  readonly resolve: (reply: Reply<T>) => void;
+  readonly reject: (reason: unknown) => void;
+  readonly stop: () => void;
+}
+
+/** Which request a reply belongs to. A request that was given up is remembered until its reply has come. */
+export class PendingRequests<Request, T> {
+  private readonly waiting = new Map<number, Pending<Request, T>>();
+  private readonly abandoned = new Map<number, Request>();
+  private nextId = 1;
+
+  /** `onLate` is told of a success that came after its request was given up; the descriptors are closed by then. */
+  constructor(private readonly onLate: (request: Request, message: T) => void) {}
+
+  get size(): number {
+    return this.waiting.size;
+  }
+
+  /** Calls `send` with a new number; what it throws rejects the request. */
+  add(make: (id: number) => Request, send: (request: Request) => void, options: RequestOptions = {}) {
+    return new Promise<Reply<T>>((resolve, reject) => {
+      const { signal, timeoutMs } = options;
+      signal?.throwIfAborted();
+      const id = this.nextId++;
+      const request = make(id);
+      const abort = () => this.abandon(id, signal!.reason);
+      const timer =
+        timeoutMs === undefined
+          ? undefined
+          : setTimeout(() => this.abandon(id, timedOut(timeoutMs)), timeoutMs);
+      const stop = () => {
+        signal?.removeEventListener("abort", abort);
+        clearTimeout(timer);
+      };
+      signal?.addEventListener("abort", abort, { once: true });
+      this.waiting.set(id, { request, resolve, reject, stop });
+      try {
+        send(request);
+      } catch (error) {
+        this.take(id);
+        reject(error);
+      }
+    });
+  }
+
+  /** The request that a reply names; undefined when there is none. */
+  request(id: number): Request | undefined {
+    return this.waiting.get(id)?.request ?? this.abandoned.get(id);
+  }
+
+  succeed(id: number, message: T, fds: NativeFd[]): void {
+    const pending = this.take(id);
+    if (pending !== undefined) {
+      pending.resolve({ message, fds });
+      return;
+    }
+    for (const fd of fds) fd.close();
+    const request = this.abandoned.get(id);
+    if (request === undefined) return;
+    this.abandoned.delete(id);
+    this.onLate(request, message);
+  }
+
+  fail(id: number, error: CudaIpcError): void {
+    this.take(id)?.reject(error);
+    this.abandoned.delete(id);
+  }
+
+  failAll(error: CudaIpcError): void {
+    this.abandoned.clear();
+    for (const id of [...this.waiting.keys()]) this.fail(id, error);
+  }
+
+  private take(id: number): Pending<Request, T> | undefined {
+    const pending = this.waiting.get(id);
+    this.waiting.delete(id);
+    pending?.stop();
+    return pending;
+  }
+
+  private abandon(id: number, reason: unknown): void {
+    const pending = this.take(id);
+    if (pending === undefined) return;
+    this.abandoned.set(id, pending.request);
+    pending.reject(reason);
+  }
+}
+
+function timedOut(milliseconds: number): CudaIpcError {
+  return new CudaIpcError(
+    "ERR_CUDA_IPC_TIMEOUT",
+    `The owner did not answer within ${milliseconds} ms. It is stopped, or busy; try again or allow more time.`,
+    { details: { milliseconds } },
+  );
+}

@@ -1,0 +1,174 @@
+import { CudaIpcError } from "../errors.js";
+import type { NativeChannel, NativeFd } from "../native.js";
+import { clientChecks, ownerChecks } from "./check.js";
+import { asCoded, Connection, describeError, type StartChannel } from "./connection.js";
+import type { Fragmented } from "./fragment.js";
+import { maxFrameBytes, protocolVersion } from "./limits.js";
+import {
+  type Body,
+  type ClientMessage,
+  type ClientMessages,
+  type EventType,
+  type OwnerMessages,
+  type ReplyMessage,
+  type RequestMessage,
+  type RequestType,
+  replyTypes,
+} from "./messages.js";
+
+/** What a handler answers: the reply's fields, and descriptors, which stay the handler's. */
+export interface Answer<K extends RequestType> {
+  body: Fragmented<Omit<Body<ReplyMessage<K>>, "re">>;
+  fds?: NativeFd[];
+  /** Undoes what the client will not hear of: called when the answer cannot be sent and an error goes instead. */
+  onUnsent?: () => void;
+}
+
+/** One for each request. At once or later; what a handler throws answers its request. */
+export type RequestHandlers = {
+  [K in RequestType]: (request: RequestMessage<K>) => Answer<K> | Promise<Answer<K>>;
+};
+
+export interface ServerOptions {
+  channel: NativeChannel;
+  start: StartChannel;
+  handlers: RequestHandlers;
+  /** Answers the hello; what it throws refuses the client. */
+  onHello(hello: ClientMessages["hello"]): Omit<Body<OwnerMessages["welcome"]>, "protocol">;
+  /** Called exactly once, last. */
+  onClose?(error: CudaIpcError | undefined): void;
+  helloTimeoutMs?: number;
+  maxQueuedBytes?: number;
+  /** Of one client's frames; theirs are small, so an owner need not buffer the protocol's 16 MiB for each. */
+  maxFrameBytes?: number;
+  /** Requests of one client that are worked on at a time; reading pauses there. */
+  maxConcurrent?: number;
+}
+
+/** An owner's end of one connection: the handshake, and a reply to every request. What requests do is not here. */
+export class ServerConnection {
+  private readonly connection: Connection;
+  private readonly maxConcurrent: number;
+  private readonly deadline: NodeJS.Timeout;
+  private greeted = false;
+  private working = 0;
+
+  constructor(private readonly options: ServerOptions) {
+    const { channel, start, helloTimeoutMs = 5000, maxQueuedBytes } = options;
+    this.maxConcurrent = options.maxConcurrent ?? 256;
+    this.deadline = setTimeout(() => this.connection.fail(silent(helloTimeoutMs)), helloTimeoutMs);
+    this.deadline.unref();
+    this.connection = new Connection({
+      channel,
+      start,
+      incoming: clientChecks,
+      outgoing: ownerChecks,
+      maxQueuedBytes,
+      maxFrameBytes: Math.min(options.maxFrameBytes ?? 1024 * 1024, maxFrameBytes),
+      onMessage: (message) => this.receive(message as ClientMessage),
+      onClose: (error) => {
+        clearTimeout(this.deadline);
+        options.onClose?.(error);
+      },
+    });
+  }
+
+  get closed(): boolean {
+    return this.connection.closed;
+  }
+
+  /** Tells the client something it did not ask for. */
+  notify<K extends EventType>(type: K, body: Body<OwnerMessages[K]>): void {
+    if (this.greeted) this.connection.send({ type, ...body });
+  }
+
+  /** Disconnects the client with a reason. */
+  fail(error: CudaIpcError): void {
+    this.connection.fail(error);
+  }
+
+  close(): void {
+    this.connection.close();
+  }
+
+  private receive(message: ClientMessage): void {
+    if (message.type === "hello") {
+      this.greet(message);
+      return;
+    }
+    if (!this.greeted) throw violation(`A client must say hello before ${message.type}.`);
+    this.answer(message);
+  }
+
+  private greet(hello: ClientMessages["hello"]): void {
+    if (this.greeted) throw violation("A client must say hello once.");
+    if (!hello.protocol.includes(protocolVersion)) {
+      throw new CudaIpcError(
+        "ERR_CUDA_IPC_PROTOCOL_VERSION",
+        `This owner speaks version ${protocolVersion} of the protocol; the client speaks ${hello.protocol.join(", ")}. Use one version of cuda-ipc for both.`,
+        { details: { owner: [protocolVersion], client: hello.protocol } },
+      );
+    }
+    const welcome = this.options.onHello(hello);
+    clearTimeout(this.deadline);
+    this.greeted = true;
+    this.connection.send({ type: "welcome", protocol: protocolVersion, ...welcome });
+  }
+
+  private answer(request: RequestMessage): void {
+    const handler = this.options.handlers[request.type] as (
+      request: RequestMessage,
+    ) => Answer<RequestType> | Promise<Answer<RequestType>>;
+    let answer: Answer<RequestType> | Promise<Answer<RequestType>>;
+    try {
+      answer = handler(request);
+    } catch (error) {
+      this.refuse(request, error);
+      return;
+    }
+    // What can be answered at once is, without a turn of the event loop.
+    if (!(answer instanceof Promise)) {
+      this.reply(request, answer);
+      return;
+    }
+    this.begin();
+    answer
+      .then(
+        (later) => this.reply(request, later),
+        (error) => this.refuse(request, error),
+      )
+      .finally(() => this.end());
+  }
+
+  private reply(request: RequestMessage, { body, fds, onUnsent }: Answer<RequestType>): void {
+    try {
+      this.connection.send({ type: replyTypes[request.type], re: request.id, ...body }, fds);
+    } catch (error) {
+      onUnsent?.();
+      this.refuse(request, error);
+    }
+  }
+
+  private refuse(request: RequestMessage, error: unknown): void {
+    this.connection.send({ type: "error", re: request.id, ...describeError(asCoded(error)) });
+  }
+
+  private begin(): void {
+    if (++this.working === this.maxConcurrent) this.connection.channel.pause();
+  }
+
+  private end(): void {
+    if (this.working-- === this.maxConcurrent && !this.closed) this.connection.channel.resume();
+  }
+}
+
+function silent(milliseconds: number): CudaIpcError {
+  return new CudaIpcError(
+    "ERR_CUDA_IPC_HELLO_TIMEOUT",
+    `The client did not say hello within ${milliseconds} ms of connecting.`,
+  );
+}
+
+function violation(message: string): CudaIpcError {
+  return new CudaIpcError("ERR_CUDA_IPC_PROTOCOL", message);
+}
