@@ -9,8 +9,8 @@
 
 namespace cuda_ipc::host {
 
-// One launch as a kernel sees it. The parameters' values were copied at cuLaunchKernel, as CUDA does, and stay
-// valid until the kernel returns. The kernel runs on a stream's thread: it must be thread-safe.
+// One launch as a kernel sees it. The parameters' values were copied at cuLaunchKernel, as CUDA does, and
+// stay valid until the kernel returns. The kernel runs on a stream's thread: it must be thread-safe.
 struct HostLaunch {
   unsigned grid[3];
   unsigned block[3];

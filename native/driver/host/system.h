@@ -1,0 +1,32 @@
+// Small facts about the system that several parts need.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include "driver/types.h"
+
+namespace cuda_ipc::host {
+
+uint64_t random_number();
+uint64_t hash(const void* data, size_t bytes, uint64_t seed = 0);
+size_t round_up(size_t bytes, size_t unit);
+size_t page_size();
+
+// What CUDA would return when a system call failed with this errno: out of memory, or "the operating system
+// refused" (descriptor limits among others).
+cu::CUresult result_of_errno(int error_number);
+
+// A process as something to be found again: the start time tells it from a later one with the same number.
+struct ProcessName {
+  int32_t pid = 0;
+  uint64_t start_time = 0;
+};
+
+ProcessName this_process();
+// False for a process that has begun to exit, too: its descriptors are gone.
+bool is_alive(const ProcessName& process);
+std::string descriptor_path(const ProcessName& process, int fd);
+
+}  // namespace cuda_ipc::host
