@@ -25,5 +25,5 @@ int main() {
   CHECK(&builtin_kernels(0) == &builtin_kernels(0));
   CHECK(builtin_kernels(0).function("cuda_ipc_fill_u32") != nullptr);
   CHECK(builtin_kernels(1).module() != builtin_kernels(0).module());
-  thrown("ERR_CUDA_IPC_CUDA", [] { builtin_kernels(0).function("no_such_kernel"); });
+  thrown("ERR_CUDA_IPC_NO_FUNCTION", [] { builtin_kernels(0).function("no_such_kernel"); });
 }

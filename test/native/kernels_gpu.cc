@@ -1,7 +1,8 @@
 // Run by hand on a GPU: every kernel against its host implementation, bit for bit, and how fast it is.
-//   node scripts/embed-kernels.js /tmp/kernels_ptx.inc
-//   g++ -std=c++17 -O2 -Inative -Itest/native -I/tmp -o /tmp/kernels_gpu test/native/kernels_gpu.cc \
-//     $(find native -name '*.cc' -not -path '*/addon/*') -ldl -lpthread && /tmp/kernels_gpu [FILE]
+//   node scripts/embed-kernels.js OUT/kernels_ptx.inc
+//   g++ -std=c++17 -O2 -Inative -Itest/native -IOUT -o OUT/kernels_gpu test/native/kernels_gpu.cc
+//     $(find native -name '*.cc' -not -path '*/addon/*') -ldl -lpthread
+//   OUT/kernels_gpu [FILE]
 // With FILE, loads it to the device too and compares checksums.
 #include <sys/mman.h>
 #include <sys/stat.h>
