@@ -1,0 +1,47 @@
+import { compilePeer } from "../common/compile.js";
+import { LineProgram } from "../common/line-program.js";
+
+export interface FloorSample {
+  kind: "first" | "repeated";
+  milliseconds: number;
+  /** Of `vmm`: import, reserve, map, access. */
+  parts?: Record<string, number>;
+  detach: number;
+}
+
+/** The same driver calls, made by a C++ program: see bench/peers/floor.cc. */
+export class Floor {
+  private constructor(private readonly program: LineProgram) {}
+
+  static async start(options: {
+    driver: string;
+    sharing: string;
+    bytes: number;
+    device: number;
+  }): Promise<Floor> {
+    const { driver, sharing, bytes, device } = options;
+    const file = await compilePeer("floor");
+    const floor = new Floor(new LineProgram(file, ["serve", driver, sharing, String(bytes), String(device)]));
+    await floor.program.read();
+    return floor;
+  }
+
+  /** A fresh importer's first attach, and so many more. */
+  async attach(repeats: number): Promise<FloorSample[]> {
+    this.program.send(`attach ${repeats}`);
+    const samples: FloorSample[] = [];
+    for (;;) {
+      const line = await this.program.read<FloorSample | { event: string }>();
+      if ("event" in line) return samples;
+      samples.push(line);
+    }
+  }
+
+  end(): Promise<void> {
+    return this.program.end();
+  }
+
+  kill(): void {
+    this.program.kill();
+  }
+}

@@ -1,0 +1,94 @@
+import path from "node:path";
+import { Child } from "../common/child.js";
+import { Floor } from "./floor.js";
+import type { WorkerCommands } from "./worker.js";
+
+export interface Sample {
+  of: "floor" | "attach";
+  kind: "first" | "repeated";
+  milliseconds: number;
+  detach: number;
+  parts?: Record<string, number>;
+}
+
+export interface LatencyPlan {
+  driver: string;
+  sharing: "vmm" | "ipc";
+  device: number;
+  socket: string;
+  /** The published set, and its bytes of device memory. */
+  set: string;
+  bytes: number;
+  /** Fresh processes of each side. */
+  samples: number;
+  /** Further attaches in each process. */
+  repeats: number;
+  onRound?: (round: number) => void;
+}
+
+export const workerFile = path.join(__dirname, "worker.js");
+
+/** Starts a worker whose CUDA is up. */
+export async function startWorker(device: number): Promise<Child<WorkerCommands>> {
+  const worker = new Child<WorkerCommands>(workerFile);
+  try {
+    await worker.call("initialize", device);
+  } catch (error) {
+    worker.kill();
+    throw error;
+  }
+  return worker;
+}
+
+/** Alternates between the floor and the library, each in fresh processes, so that drift meets both alike. */
+export async function measureLatency(plan: LatencyPlan): Promise<Sample[]> {
+  const samples: Sample[] = [];
+  const floor = await Floor.start(plan);
+  try {
+    const sides = [
+      async () => {
+        for (const sample of await floor.attach(plan.repeats)) samples.push({ of: "floor", ...sample });
+      },
+      async () => samples.push(...(await attachInFreshProcess(plan))),
+    ];
+    for (let round = 0; round < plan.samples; round++) {
+      plan.onRound?.(round);
+      // Whoever goes second may find something warm: take turns.
+      for (const side of round % 2 === 0 ? sides : [...sides].reverse()) await side();
+    }
+    await floor.end();
+  } finally {
+    floor.kill();
+  }
+  return samples;
+}
+
+async function attachInFreshProcess({ set, socket, device, repeats }: LatencyPlan): Promise<Sample[]> {
+  const samples: Sample[] = [];
+  const worker = await startWorker(device);
+  try {
+    for (let i = 0; i <= repeats; i++) {
+      const sample = await worker.call("attachAndRelease", set, socket);
+      samples.push({ of: "attach", kind: i === 0 ? "first" : "repeated", ...sample });
+    }
+    await worker.end();
+  } finally {
+    worker.kill();
+  }
+  return samples;
+}
+
+/** What one message and its answer cost: the part of an attach that no driver call explains. */
+export async function measureRoundTrips(
+  plan: Pick<LatencyPlan, "set" | "socket" | "device">,
+  count: number,
+): Promise<number[]> {
+  const worker = await startWorker(plan.device);
+  try {
+    const samples = await worker.call("roundTrips", plan.set, plan.socket, count);
+    await worker.end();
+    return samples;
+  } finally {
+    worker.kill();
+  }
+}
