@@ -3,7 +3,10 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
+    setupFiles: ["test/helpers/setup.ts"],
     pool: "forks",
+    env: { CUDA_IPC_DRIVER: process.env.CUDA_IPC_DRIVER ?? "host" },
+    execArgv: ["--expose-gc"],
     // Real processes and real sockets: generous, so that a slow machine is not a failure.
     testTimeout: 60_000,
     hookTimeout: 60_000,

@@ -83,6 +83,11 @@ export class LedgerQueries {
     return [...open];
   }
 
+  /** Whether the process still has a connection, a lease or a keeper's claim here. */
+  knows(process: string): boolean {
+    return this.table.processes.has(process);
+  }
+
   /** Plain JSON, for `Ledger.restore`. */
   snapshot(): LedgerSnapshot {
     return takeSnapshot(this.table);

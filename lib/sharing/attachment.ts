@@ -1,0 +1,104 @@
+import { CudaIpcError } from "../errors.js";
+import type { NativeEvent, NativeFd, NativeMapping, NativeStream, Sharing } from "../native.js";
+import { contentBytes } from "./identity.js";
+import type { TensorEntry } from "./manifest.js";
+
+/** What a worker knows of the version it holds. */
+export interface VersionFacts {
+  /** Random, 32 hex characters. */
+  readonly id: string;
+  readonly set: string;
+  /** Counts up from 1 within a set. */
+  readonly number: number;
+  readonly sharing: Sharing;
+  readonly writable: boolean;
+  /** The identity of the content: 32 hex characters. Of a writable version: as it was published. */
+  readonly checksum: string;
+}
+
+/** One slab as this process has it mapped. */
+export interface AttachedSlab {
+  readonly id: string;
+  /** Ordinal in this process. */
+  readonly device: number;
+  readonly bytes: number;
+  readonly mapping: NativeMapping;
+  /** `vmm`: kept open while the lease is held, so that the memory can be handed on to another owner. */
+  readonly fd?: NativeFd;
+  /** `ipc` */
+  readonly handle?: Buffer;
+}
+
+/**
+ * One lease and the mappings it stands for. It knows nothing of the Weights and Tensor objects in front of it,
+ * so that those can be collected; whoever collects them finds the lease here.
+ */
+export class Attachment {
+  /** A raw device pointer has left: nobody can tell any more when the memory is last used. */
+  exposed = false;
+  private ending: Promise<void> | undefined;
+  private pending = 0;
+  private idle: (() => void) | undefined;
+
+  constructor(
+    readonly lease: string,
+    readonly version: VersionFacts,
+    readonly slabs: readonly AttachedSlab[],
+    readonly tensors: ReadonlyMap<string, TensorEntry>,
+    /** Tells the owner; called once, after the memory is unmapped. */
+    private readonly onEnd: (lease: string) => Promise<void>,
+  ) {}
+
+  get ended(): boolean {
+    return this.ending !== undefined;
+  }
+
+  /** The ranges of device memory that the version's identity covers, slab by slab. */
+  contents(): { device: number; pointer: bigint; bytes: number }[] {
+    return this.slabs.map(({ device, mapping }, index) => ({
+      device,
+      pointer: mapping.devicePointer,
+      bytes: contentBytes(this.tensors.values(), index),
+    }));
+  }
+
+  assertHeld(): void {
+    if (!this.ended) return;
+    const { set, number } = this.version;
+    throw new CudaIpcError(
+      "ERR_CUDA_IPC_RELEASED",
+      `The weights ${JSON.stringify(set)} (version ${number}) were released: their memory is not mapped here any more. ` +
+        "Attach again, or release later.",
+    );
+  }
+
+  /** Runs an operation on the memory; the end of the lease waits for it. */
+  async use<T>(operation: () => Promise<T>): Promise<T> {
+    this.assertHeld();
+    this.pending++;
+    try {
+      return await operation();
+    } finally {
+      if (--this.pending === 0) this.idle?.();
+    }
+  }
+
+  /** Unmaps when the work that `after` stands for is done, then ends the lease. A second call changes nothing. */
+  end(after?: NativeStream | NativeEvent | null): Promise<void> {
+    this.ending ??= this.finish(after);
+    return this.ending;
+  }
+
+  private async finish(after?: NativeStream | NativeEvent | null): Promise<void> {
+    if (this.pending > 0) {
+      await new Promise<void>((resolve) => {
+        this.idle = resolve;
+      });
+    }
+    const closed = await Promise.allSettled(this.slabs.map((slab) => slab.mapping.close(after)));
+    for (const { fd } of this.slabs) fd?.close();
+    await this.onEnd(this.lease);
+    const failed = closed.find((result) => result.status === "rejected");
+    if (failed !== undefined) throw failed.reason;
+  }
+}

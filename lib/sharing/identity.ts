@@ -1,0 +1,26 @@
+import { createHash } from "node:crypto";
+import { defaultAlignment } from "../formats/layout.js";
+import type { TensorEntry } from "./manifest.js";
+
+/** How many bytes of a slab count as content: up to the aligned end of its last tensor, and at least 1. */
+export function contentBytes(tensors: Iterable<TensorEntry>, slab: number): number {
+  let end = 0;
+  for (const tensor of tensors) {
+    if (tensor.slab === slab) end = Math.max(end, tensor.offset + tensor.bytes);
+  }
+  return Math.max(Math.ceil(end / defaultAlignment) * defaultAlignment, 1);
+}
+
+/**
+ * The identity of a version's content, as 32 hex characters: a digest over every tensor's name, dtype, shape and
+ * place, and over the 128-bit checksums of its slabs as the device computed them. Two versions with the same one
+ * hold the same tensors with the same bytes; the same shapes with other bytes give another one.
+ */
+export function contentChecksum(tensors: readonly TensorEntry[], slabChecksums: readonly Buffer[]): string {
+  const hash = createHash("sha256");
+  for (const { name, dtype, shape, slab, offset } of tensors) {
+    hash.update(JSON.stringify([name, dtype, shape, slab, offset]));
+  }
+  for (const checksum of slabChecksums) hash.update(checksum);
+  return hash.digest("hex").slice(0, 32);
+}

@@ -1,0 +1,256 @@
+import { CudaIpcError } from "../errors.js";
+import { type NativeChannel, native } from "../native.js";
+import { slabsFragment, versionFragment } from "../wire/check.js";
+import type { Fragment } from "../wire/fragment.js";
+import { packTensors } from "../wire/manifest.js";
+import type { RequestMessage } from "../wire/messages.js";
+import { type Answer, type RequestHandlers, ServerConnection } from "../wire/server.js";
+import type { SetStatus, SlabInfo, VersionInfo } from "../wire/values.js";
+import type { Catalog, CatalogEntry } from "./catalog.js";
+import type { Ledger } from "./ledger.js";
+import { ProcessWatches } from "./process-watches.js";
+import { software } from "./software.js";
+import { processStartTime } from "./start-time.js";
+import { versionStatus } from "./status.js";
+
+export interface OwnerServerOptions {
+  /** Users whose processes may connect. */
+  allowUids: readonly number[];
+  /** Open connections at a time. */
+  connections: number;
+  onPeerError(error: CudaIpcError): void;
+}
+
+interface Session {
+  readonly id: number;
+  readonly process: string;
+  readonly connection: ServerConnection;
+}
+
+/** The owner's side of the wire: every connection, every request, every process behind them. */
+export class OwnerServer {
+  private readonly sessions = new Map<number, Session>();
+  private readonly fragments = new WeakMap<
+    CatalogEntry,
+    { version: Fragment<VersionInfo>; slabs: Fragment<SlabInfo[]> }
+  >();
+  private readonly watches = new ProcessWatches((key) => this.processExited(key));
+  private nextSession = 1;
+  private closing = false;
+  private expiry: NodeJS.Timeout | undefined;
+
+  constructor(
+    private readonly ownerId: string,
+    private readonly ledger: Ledger,
+    private readonly catalog: Catalog,
+    private readonly options: OwnerServerOptions,
+  ) {}
+
+  /** Takes a new connection. A refusal is told to the peer and to `onPeerError`. */
+  accept(channel: NativeChannel): void {
+    const refusal = this.refusal(channel);
+    const id = this.nextSession++;
+    const identity = this.watches.identify(channel);
+    this.ledger.connectionOpened(id, identity);
+    const connection = new ServerConnection({
+      channel,
+      start: native.startChannel,
+      handlers: this.handlers(id),
+      onHello: () => ({
+        owner: { id: this.ownerId, pid: process.pid, startTime: processStartTime() },
+        server: software,
+        driver: { provider: native.chosenProvider(), version: null },
+        recovering: this.ledger.recovering,
+      }),
+      onClose: (error) => this.connectionClosed(id, error),
+    });
+    this.sessions.set(id, { id, process: identity.key, connection });
+    if (refusal !== undefined) connection.fail(refusal);
+  }
+
+  /** Tells everybody who holds a version of its set that there is a new one. */
+  announceVersion(entry: CatalogEntry): void {
+    for (const version of this.ledger.versions()) {
+      if (version.set !== entry.set || version.id === entry.id) continue;
+      for (const session of this.ledger.connectionsOf({ version: version.id })) {
+        this.sessions
+          .get(session)
+          ?.connection.notify("superseded", { set: entry.set, version: version.id, by: entry.id });
+      }
+    }
+  }
+
+  announceRetired(set: string): void {
+    const versions = this.ledger.versions().flatMap((version) => (version.set === set ? [version.id] : []));
+    for (const session of this.ledger.connectionsOf({ set })) {
+      this.sessions.get(session)?.connection.notify("retired", { set, versions });
+    }
+  }
+
+  /** From here on no lease is granted and no connection is accepted. */
+  refuseNew(): void {
+    this.closing = true;
+    for (const { connection } of this.sessions.values()) {
+      connection.notify("closing", { reason: "The owner is closing." });
+    }
+  }
+
+  close(): void {
+    clearTimeout(this.expiry);
+    for (const { connection } of [...this.sessions.values()]) connection.close();
+    this.watches.close();
+  }
+
+  private refusal(channel: NativeChannel): CudaIpcError | undefined {
+    const { uid, pid } = channel.peer;
+    if (!this.options.allowUids.includes(uid)) {
+      return new CudaIpcError(
+        "ERR_CUDA_IPC_FORBIDDEN",
+        `User ${uid} (process ${pid}) may not attach here. The owner allows others with { allowUids }.`,
+        { details: { uid } },
+      );
+    }
+    if (this.closing) return closed();
+    if (this.sessions.size >= this.options.connections) {
+      return new CudaIpcError(
+        "ERR_CUDA_IPC_CONNECTION_LIMIT",
+        `The owner has ${this.sessions.size} connections, and ${this.options.connections} is its limit. Raise limits.connections.`,
+        { details: { limit: this.options.connections } },
+      );
+    }
+    return undefined;
+  }
+
+  private handlers(session: number): RequestHandlers {
+    return {
+      attach: (request) => this.attach(session, request),
+      retain: ({ lease, newLease }) => {
+        if (this.closing) throw closed();
+        const { fresh, version, ...effects } = this.ledger.retain(
+          { lease, newLease, connection: session },
+          Date.now(),
+        );
+        this.catalog.apply(effects);
+        return { body: { lease: newLease } };
+      },
+      release: ({ leases }) => {
+        const effects = this.ledger.release(leases, session);
+        this.catalog.apply(effects);
+        return { body: { ended: effects.ended.length } };
+      },
+      reclaim: ({ leases }) => {
+        const { kept, ...effects } = this.ledger.reclaim(leases, session);
+        this.catalog.apply(effects);
+        return { body: { kept } };
+      },
+      status: () => ({ body: { sets: this.status() } }),
+    };
+  }
+
+  private attach(session: number, request: RequestMessage<"attach">): Answer<"attach"> {
+    if (this.closing) throw closed();
+    const entry = this.find(request);
+    if (request.access === "readwrite" && !entry.writable) {
+      throw new CudaIpcError(
+        "ERR_CUDA_IPC_NOT_WRITABLE",
+        `Version ${entry.number} of ${JSON.stringify(entry.set)} was not published as writable. Load it with { writable: true }, or attach with access "read".`,
+      );
+    }
+    const { fresh, ...effects } = this.ledger.grant(
+      { lease: request.lease, version: entry.id, connection: session },
+      Date.now(),
+    );
+    this.catalog.apply(effects);
+    const fds = entry.slabs.flatMap(({ fd }) => (fd === undefined ? [] : [fd]));
+    return { body: { lease: request.lease, ...this.fragmentsOf(entry) }, fds };
+  }
+
+  private find({ set, version, checksum }: RequestMessage<"attach">): CatalogEntry {
+    const current = this.catalog.current(set);
+    const entry = version === null ? current : this.catalog.get(version);
+    if (entry === undefined || entry.set !== set) {
+      const known = [...new Set(this.catalog.list().map((other) => other.set))];
+      throw new CudaIpcError(
+        version === null ? "ERR_CUDA_IPC_NO_SET" : "ERR_CUDA_IPC_NO_VERSION",
+        `This owner has no ${version === null ? "" : `version ${version} of `}weight set ${JSON.stringify(set)}. It has ${known.length === 0 ? "none" : known.map((name) => JSON.stringify(name)).join(", ")}.`,
+        { details: { set, version, sets: known } },
+      );
+    }
+    if (checksum !== null && checksum !== entry.checksum) {
+      throw new CudaIpcError(
+        "ERR_CUDA_IPC_CHECKSUM_MISMATCH",
+        `Version ${entry.number} of ${JSON.stringify(set)} has the checksum ${entry.checksum}, not ${checksum}: it holds other weights.`,
+        { details: { expected: checksum, actual: entry.checksum } },
+      );
+    }
+    return entry;
+  }
+
+  /** What is the same in every reply about a version is checked and written down once. */
+  private fragmentsOf(entry: CatalogEntry) {
+    let fragments = this.fragments.get(entry);
+    if (fragments === undefined) {
+      const { id, set, number, sharing, writable, checksum } = entry;
+      fragments = {
+        version: versionFragment({
+          ...{ id, set, number, sharing, writable, checksum },
+          tensors: packTensors(entry.tensors),
+        }),
+        slabs: slabsFragment(
+          entry.slabs.map((slab) => ({
+            id: slab.id,
+            device: slab.device,
+            bytes: slab.bytes,
+            sharing: slab.sharing,
+            handle: slab.allocation?.handle?.toString("base64") ?? null,
+          })),
+        ),
+      };
+      this.fragments.set(entry, fragments);
+    }
+    return fragments;
+  }
+
+  private status(): SetStatus[] {
+    const sets = new Map<string, SetStatus>();
+    for (const entry of this.catalog.list()) {
+      const set = sets.get(entry.set) ?? { name: entry.set, versions: [] };
+      set.versions.push(versionStatus(entry, this.ledger));
+      sets.set(entry.set, set);
+    }
+    return [...sets.values()];
+  }
+
+  private connectionClosed(id: number, error: CudaIpcError | undefined): void {
+    this.sessions.delete(id);
+    if (error !== undefined) this.options.onPeerError(error);
+    this.catalog.apply(this.ledger.connectionClosed(id, Date.now()));
+    this.watches.prune((key) => this.ledger.knows(key));
+    this.scheduleExpiry();
+  }
+
+  private processExited(key: string): void {
+    this.catalog.apply(this.ledger.processExited(key));
+    // The ledger has dropped its connections; their sockets report end-of-file by themselves.
+  }
+
+  /** Processes whose death cannot be proven keep a version for a time only. */
+  private scheduleExpiry(): void {
+    clearTimeout(this.expiry);
+    const next = this.ledger.nextDeadline();
+    if (next === undefined || this.closing) return;
+    this.expiry = setTimeout(
+      () => {
+        this.catalog.apply(this.ledger.expire(Date.now()));
+        this.scheduleExpiry();
+      },
+      Math.max(next - Date.now(), 0),
+    );
+    this.expiry.unref();
+  }
+}
+
+function closed(): CudaIpcError {
+  return new CudaIpcError("ERR_CUDA_IPC_CLOSED", "The owner is closing: it grants no lease any more.");
+}
+

@@ -1,0 +1,80 @@
+import { CudaIpcError, invalidArgument } from "../errors.js";
+import { type Dtype, dtypeOfArray, dtypes, isDtype, tensorBytes } from "../formats/dtypes.js";
+import { assertUnchanged, openCheckpoint, type TensorSource } from "../formats/safetensors.js";
+
+/** One tensor given from memory: a typed array or Buffer (one dimension, its own dtype), or with dtype and shape. */
+export type TensorInput = ArrayBufferView | { dtype: Dtype; shape: readonly number[]; data: ArrayBufferView };
+
+/** What a version can be loaded from: a safetensors file, index or folder, or tensors by name. */
+export type WeightsInput = string | Record<string, TensorInput> | ReadonlyMap<string, TensorInput>;
+
+/** What the loader reads: sources of bytes, and where in them each tensor lies. */
+export interface WeightsSource {
+  /** Files by path, or memory. */
+  readonly parts: (string | Uint8Array)[];
+  /** `file` is an index into `parts`. */
+  readonly tensors: TensorSource[];
+  /** For people: a path, or "memory". */
+  readonly description: string;
+  /** Rejects when a file was changed while it was being read. */
+  assertUnchanged(signal?: AbortSignal): Promise<void>;
+}
+
+/** Reads headers or looks at the arrays; never reads a file's data. Bad input is refused here, before any allocation. */
+export async function openSource(input: WeightsInput, signal?: AbortSignal): Promise<WeightsSource> {
+  if (typeof input === "string") return fromCheckpoint(input, signal);
+  if (typeof input === "object" && input !== null && !ArrayBuffer.isView(input)) return fromMemory(input);
+  throw invalidArgument("source", "a path, or tensors by name", input);
+}
+
+async function fromCheckpoint(location: string, signal?: AbortSignal): Promise<WeightsSource> {
+  const checkpoint = await openCheckpoint(location, { signal });
+  return {
+    parts: checkpoint.files.map((file) => file.path),
+    tensors: [...checkpoint.tensors.values()],
+    description: location,
+    assertUnchanged: (signal) => assertUnchanged(checkpoint, { signal }),
+  };
+}
+
+function fromMemory(input: Record<string, TensorInput> | ReadonlyMap<string, TensorInput>): WeightsSource {
+  const entries = input instanceof Map ? [...input] : Object.entries(input as Record<string, TensorInput>);
+  const parts: Uint8Array[] = [];
+  const tensors = entries.map(([name, value]): TensorSource => {
+    const { dtype, shape, data } = describe(name, value);
+    const bytes = tensorBytes(dtype, shape);
+    if (bytes !== data.byteLength) {
+      throw new CudaIpcError(
+        "ERR_CUDA_IPC_INVALID_ARGUMENT",
+        `Tensor ${JSON.stringify(name)}: ${dtype} of shape [${shape}] has ${bytes ?? "too many or broken"} bytes, ` +
+          `but its data has ${data.byteLength}`,
+        { details: { tensor: name } },
+      );
+    }
+    parts.push(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+    return { name, dtype, shape: [...shape], file: parts.length - 1, fileOffset: 0, bytes };
+  });
+  return { parts, tensors, description: "memory", assertUnchanged: async () => {} };
+}
+
+function describe(
+  name: string,
+  value: TensorInput,
+): { dtype: Dtype; shape: readonly number[]; data: ArrayBufferView } {
+  if (ArrayBuffer.isView(value)) {
+    const dtype = dtypeOfArray(value);
+    return { dtype, shape: [(value as Uint8Array).length], data: value };
+  }
+  const label = `tensor ${JSON.stringify(name)}`;
+  if (typeof value !== "object" || value === null) {
+    throw invalidArgument(label, "a typed array, a Buffer or { dtype, shape, data }", value);
+  }
+  if (!isDtype(value.dtype))
+    throw invalidArgument(`${label}.dtype`, `one of ${dtypes.join(", ")}`, value.dtype);
+  if (!Array.isArray(value.shape) || !value.shape.every((n) => Number.isSafeInteger(n) && n >= 0)) {
+    throw invalidArgument(`${label}.shape`, "an array of sizes", value.shape);
+  }
+  if (!ArrayBuffer.isView(value.data))
+    throw invalidArgument(`${label}.data`, "a typed array or Buffer", value.data);
+  return value;
+}

@@ -1,0 +1,90 @@
+import { CudaIpcError, invalidArgument } from "../errors.js";
+import { type Dtype, type HostArray, hostArray } from "../formats/dtypes.js";
+import { native } from "../native.js";
+import type { Attachment } from "./attachment.js";
+import type { TensorEntry } from "./manifest.js";
+import type { Weights } from "./weights.js";
+
+/** A named view into the device memory of a weight set. Holds its Weights, and so the lease, alive. */
+export class Tensor {
+  readonly name: string;
+  readonly dtype: Dtype;
+  /** Sizes of the dimensions, outermost first; empty for a scalar. Contiguous, in row-major order. */
+  readonly shape: readonly number[];
+  readonly bytes: number;
+  /** The device's ordinal in this process. */
+  readonly device: number;
+  private readonly address: bigint;
+
+  /** @internal */
+  constructor(
+    /** The weights this tensor belongs to. */
+    readonly weights: Weights,
+    private readonly attachment: Attachment,
+    entry: TensorEntry,
+  ) {
+    const slab = attachment.slabs[entry.slab]!;
+    this.name = entry.name;
+    this.dtype = entry.dtype;
+    this.shape = Object.freeze([...entry.shape]);
+    this.bytes = entry.bytes;
+    this.device = slab.device;
+    this.address = slab.mapping.devicePointer + BigInt(entry.offset);
+  }
+
+  /**
+   * The device address of the first element, 256-byte aligned, ready for a kernel launch or another addon. Valid
+   * until `weights.release()`; whoever reads it must release explicitly: weights that are collected unreleased
+   * after a pointer has left keep their lease until the process ends. Throws ERR_CUDA_IPC_RELEASED after release.
+   */
+  get devicePointer(): bigint {
+    this.attachment.assertHeld();
+    this.attachment.exposed = true;
+    return this.address;
+  }
+
+  /** The tensor's bytes, copied to the host. */
+  toBuffer(): Promise<Buffer> {
+    return this.attachment.use(async () => {
+      const target = Buffer.from(new ArrayBuffer(this.bytes));
+      if (this.bytes > 0) await native.memcpyDtoH(this.device, target, this.address);
+      return target;
+    });
+  }
+
+  /**
+   * A copy on the host, as the typed array of the dtype: F32 gives a Float32Array; BF16 and F16 their raw bits in a
+   * Uint16Array; C64 pairs of floats; 8-bit floats and sub-byte dtypes their raw bytes.
+   */
+  async toHost(): Promise<HostArray> {
+    return hostArray(this.dtype, await this.toBuffer());
+  }
+
+  /**
+   * Overwrites the tensor from host memory of exactly its size. Only weights attached with `access: "readwrite"`
+   * to a writable version can be written: ERR_CUDA_IPC_READ_ONLY otherwise.
+   */
+  write(data: ArrayBufferView): Promise<void> {
+    if (!ArrayBuffer.isView(data) || data.byteLength !== this.bytes) {
+      throw invalidArgument("data", `a typed array or Buffer of ${this.bytes} bytes`, data?.byteLength ?? data);
+    }
+    if (this.weights.access !== "readwrite") {
+      throw new CudaIpcError(
+        "ERR_CUDA_IPC_READ_ONLY",
+        `Tensor ${JSON.stringify(this.name)} is mapped read-only. Publish the version with { writable: true } and ` +
+          'attach with { access: "readwrite" } to write it.',
+      );
+    }
+    const source = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+    return this.attachment.use(async () => {
+      if (this.bytes > 0) await native.memcpyHtoD(this.device, this.address, source);
+    });
+  }
+
+  /** The 128-bit checksum of the tensor's bytes, computed on the device: 32 hex characters. */
+  checksum(): Promise<string> {
+    return this.attachment.use(async () =>
+      (await native.checksum(this.device, this.address, this.bytes)).toString("hex"),
+    );
+  }
+}

@@ -1,0 +1,162 @@
+import { EventEmitter } from "node:events";
+import { CudaIpcError } from "../errors.js";
+import { type Access, native } from "../native.js";
+import type { Attachment } from "./attachment.js";
+import { watchForCollection } from "./collection.js";
+import { contentChecksum } from "./identity.js";
+import type { RefCount } from "./ledger-types.js";
+import { Tensor } from "./tensor.js";
+import { type After, nativeAfter } from "./after.js";
+
+/** What Weights asks of the connection to its owner. */
+export interface LeaseService {
+  refCount(version: string): Promise<RefCount>;
+  retain(attachment: Attachment, access: Access): Promise<Weights>;
+}
+
+export interface ReleaseOptions {
+  /**
+   * What to wait for before the memory is unmapped: an event or a stream. Default: all of this process's work on
+   * the devices. `null` waits for nothing: only when no work can be using the memory.
+   */
+  after?: After | null;
+}
+
+interface WeightsEvents {
+  /** Another version of the set was published. These weights stay valid until released. */
+  superseded: [{ set: string; version: string }];
+  /** The set was withdrawn. These weights stay valid until released. */
+  retired: [{ set: string }];
+  /** The connection to the owner is gone. Mapped memory stays valid. */
+  ownerlost: [CudaIpcError | undefined];
+}
+
+/**
+ * One lease on one version of a weight set, mapped into this process. Release it when done: `await using`,
+ * `release()` or `dispose()`.
+ */
+export class Weights extends EventEmitter<WeightsEvents> implements AsyncDisposable {
+  private readonly views = new Map<string, WeakRef<Tensor>>();
+
+  /** @internal */
+  constructor(
+    private readonly attachment: Attachment,
+    readonly access: Access,
+    private readonly service: LeaseService,
+  ) {
+    super();
+    watchForCollection(this, attachment);
+  }
+
+  /** The name of the weight set. */
+  get name(): string {
+    return this.attachment.version.set;
+  }
+
+  /** The version: `{ id, number }`. The number counts up from 1 within the set. */
+  get version(): { readonly id: string; readonly number: number } {
+    const { id, number } = this.attachment.version;
+    return { id, number };
+  }
+
+  get sharing(): "vmm" | "ipc" {
+    return this.attachment.version.sharing;
+  }
+
+  /**
+   * The identity of the content: 32 hex characters, computed on the device when the version was loaded. Equal for
+   * equal tensors with equal bytes.
+   */
+  get checksum(): string {
+    return this.attachment.version.checksum;
+  }
+
+  /** Bytes of device memory mapped for these weights, in slabs. */
+  get bytes(): number {
+    return this.attachment.slabs.reduce((sum, slab) => sum + slab.bytes, 0);
+  }
+
+  /** Ordinals, in this process, of the devices the weights are on. */
+  get devices(): number[] {
+    return [...new Set(this.attachment.slabs.map((slab) => slab.device))];
+  }
+
+  get size(): number {
+    return this.attachment.tensors.size;
+  }
+
+  names(): string[] {
+    return [...this.attachment.tensors.keys()];
+  }
+
+  has(name: string): boolean {
+    return this.attachment.tensors.has(name);
+  }
+
+  /** The tensor of that name. Throws ERR_CUDA_IPC_NO_TENSOR when there is none. */
+  tensor(name: string): Tensor {
+    const known = this.views.get(name)?.deref();
+    if (known !== undefined) return known;
+    const entry = this.attachment.tensors.get(name);
+    if (entry === undefined) {
+      const some = this.names().slice(0, 5).join(", ");
+      throw new CudaIpcError(
+        "ERR_CUDA_IPC_NO_TENSOR",
+        `The weights ${JSON.stringify(this.name)} have no tensor ${JSON.stringify(name)}. They have ${this.size}: ${some}${this.size > 5 ? ", ..." : ""}`,
+      );
+    }
+    this.attachment.assertHeld();
+    const tensor = new Tensor(this, this.attachment, entry);
+    this.views.set(name, new WeakRef(tensor));
+    return tensor;
+  }
+
+  *tensors(): IterableIterator<Tensor> {
+    for (const name of this.attachment.tensors.keys()) yield this.tensor(name);
+  }
+
+  /**
+   * Reads all of the memory on its devices and computes its identity anew: equal to `checksum` unless the content
+   * was changed (a writable version) or damaged.
+   */
+  async computeChecksum(): Promise<string> {
+    const checksums = await this.attachment.use(() =>
+      Promise.all(
+        this.attachment.contents().map(({ device, pointer, bytes }) => native.checksum(device, pointer, bytes)),
+      ),
+    );
+    return contentChecksum([...this.attachment.tensors.values()], checksums);
+  }
+
+  /** The owner's count of leases on this version; `exact` is false while the owner is recovering. */
+  refCount(): Promise<RefCount> {
+    return this.service.refCount(this.attachment.version.id);
+  }
+
+  /** One more lease of its own on the same version, without another mapping. */
+  retain(): Promise<Weights> {
+    return this.attachment.use(() => this.service.retain(this.attachment, this.access));
+  }
+
+  /**
+   * Waits for the work that uses the memory, unmaps it if no other lease of this process needs it, and ends the
+   * lease. Harmless when released already.
+   */
+  async release({ after }: ReleaseOptions = {}): Promise<void> {
+    await this.attachment.end(nativeAfter(after));
+  }
+
+  /** The same as `release()`. */
+  dispose(): Promise<void> {
+    return this.release();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.release();
+  }
+
+  /** Whether the weights were released. */
+  get disposed(): boolean {
+    return this.attachment.ended;
+  }
+}

@@ -1,0 +1,13 @@
+// Runs the commands that a test sends, one message each, and answers with the value or the coded error.
+module.exports = function serve(commands) {
+  process.on("message", async ({ id, command, values }) => {
+    try {
+      const value = await commands[command](...values);
+      process.send({ id, value });
+    } catch (error) {
+      process.send({ id, error: { code: error.code ?? error.name, message: error.message } });
+    }
+  });
+};
+
+module.exports.emit = (event, value) => process.send?.({ event, value });
