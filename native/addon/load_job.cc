@@ -12,7 +12,6 @@ void LoadJob::begin(Napi::Env env) {
   Environment& environment = Environment::of(env);
   dispatcher_ = environment.dispatcher();
   reports_ = !on_progress.IsEmpty();
-  next_report_ = (Clock::now() + kReportInterval).time_since_epoch().count();
   // Newer than the closers of `memory`, so it runs before they wait.
   closer_ = environment.on_teardown([self = shared_from_this()] { self->stop_and_wait(); });
 }

@@ -48,7 +48,7 @@ class LoadJob final : public LoadObserver, public std::enable_shared_from_this<L
   Environment::Closers::iterator closer_;
   bool reports_ = false;
   std::atomic<size_t> bytes_{0};
-  std::atomic<Clock::rep> next_report_{0};
+  std::atomic<Clock::rep> next_report_{0};  // the first bytes are reported at once
   std::atomic<bool> report_posted_{false};
   std::atomic<bool> stopped_{false};
   std::mutex mutex_;

@@ -27,12 +27,31 @@ unsigned blocks_for(int device, size_t bytes) {
       std::min<size_t>(useful, kBlocksPerMultiprocessor * static_cast<size_t>(multiprocessors)));
 }
 
+// A kernel that reads memory that is not there costs the process its context: ask before. A range may lie
+// across several mappings side by side.
+void require_memory(cu::CUdeviceptr pointer, size_t bytes) {
+  for (size_t known = 0; known < bytes;) {
+    cu::CUdeviceptr base = 0;
+    size_t size = 0;
+    const cu::CUresult result = driver().cuMemGetAddressRange(&base, &size, pointer + known);
+    const bool missing = result == cu::CUDA_ERROR_NOT_FOUND || result == cu::CUDA_ERROR_INVALID_VALUE;
+    if (missing)
+      throw Error("ERR_CUDA_IPC_INVALID_ARGUMENT", "Expected " + std::to_string(bytes) +
+                                                       " bytes of device memory of this process, but after " +
+                                                       std::to_string(known) +
+                                                       " bytes there is none. Is the pointer still open?");
+    if (result != cu::CUDA_SUCCESS) throw_cuda_error(result, "cuMemGetAddressRange");
+    known = base + size - pointer;
+  }
+}
+
 }  // namespace
 
 Checksum device_checksum(int device, cu::CUdeviceptr pointer, size_t bytes) {
   ChecksumSums sums;
   if (bytes != 0) {
     const ContextScope scope(device);
+    require_memory(pointer, bytes);
     const cu::CUfunction kernel = builtin_kernels(device).function("cuda_ipc_checksum");
     const DeviceMemory device_sums(device, sizeof(sums));
     const Stream stream(device, cu::CU_STREAM_DEFAULT);
