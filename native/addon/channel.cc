@@ -74,7 +74,7 @@ class NativeChannel : public LiveWrap<NativeChannel> {
 
   void deliver(Napi::Env env, Channel::Data& data) {
     const Napi::Value bytes = Napi::Buffer<uint8_t>::Copy(env, data.bytes.data(), data.bytes.size());
-    const Napi::Array fds = Napi::Array::New(env, data.fds.size());
+    Napi::Array fds = Napi::Array::New(env, data.fds.size());
     for (uint32_t i = 0; i < data.fds.size(); ++i) {
       const Napi::HandleScope scope(env);
       fds[i] = wrap_fd(env, std::move(data.fds[i]));
