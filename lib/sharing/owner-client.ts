@@ -63,12 +63,20 @@ export class OwnerClient implements LeaseService {
   /** What `line` resolved to, until it breaks or is closed. */
   private open: Line | undefined;
   private lastOwner: string | undefined;
-  private requests = 0;
+  private operations = 0;
   private reconnecting = false;
 
   constructor(private readonly socket: string) {}
 
-  async attach(request: AttachRequest, limits: RequestLimits): Promise<Weights> {
+  attach(request: AttachRequest, limits: RequestLimits): Promise<Weights> {
+    return this.whileNeeded(() => this.attachNow(request, limits));
+  }
+
+  retain(attachment: Attachment, access: Access): Promise<Weights> {
+    return this.whileNeeded(() => this.retainNow(attachment, access));
+  }
+
+  private async attachNow(request: AttachRequest, limits: RequestLimits): Promise<Weights> {
     // Bringing the driver up takes longer than all of the rest: it goes on beside it. What fails is told later.
     const warm = native.driverIsUp() ? undefined : native.devices().catch(() => {});
     const lease = randomId();
@@ -96,7 +104,7 @@ export class OwnerClient implements LeaseService {
     }
   }
 
-  async retain(attachment: Attachment, access: Access): Promise<Weights> {
+  private async retainNow(attachment: Attachment, access: Access): Promise<Weights> {
     const newLease = randomId();
     await this.request("retain", { lease: attachment.lease, newLease }, {}, newLease);
     const sources = attachment.slabs.map((slab) => ({ ...slab, fd: slab.fd?.duplicate() }));
@@ -141,14 +149,25 @@ export class OwnerClient implements LeaseService {
     this.closeIfIdle();
   }
 
-  private async request<K extends RequestType>(
+  /** Keeps the connection, and the process, while an operation is under way. */
+  private async whileNeeded<T>(operation: () => Promise<T>): Promise<T> {
+    this.operations++;
+    try {
+      return await operation();
+    } finally {
+      this.operations--;
+      this.settleRef();
+      this.closeIfIdle();
+    }
+  }
+
+  private request<K extends RequestType>(
     type: K,
     body: Parameters<ClientConnection["request"]>[1] & object,
     { timeout, signal }: RequestLimits,
     lease?: string,
   ): Promise<Reply<ReplyMessage<K>>> {
-    this.requests++;
-    try {
+    return this.whileNeeded(async () => {
       const { connection, channel } = await this.connect(timeout, signal);
       channel.ref();
       try {
@@ -158,11 +177,7 @@ export class OwnerClient implements LeaseService {
         if (lease !== undefined && connection.closed) this.debts.add(lease);
         throw error;
       }
-    } finally {
-      this.requests--;
-      this.settleRef();
-      this.closeIfIdle();
-    }
+    });
   }
 
   private connect(timeout?: number, signal?: AbortSignal): Promise<Line> {
@@ -258,17 +273,17 @@ export class OwnerClient implements LeaseService {
   }
 
   private settleRef(): void {
-    if (this.requests > 0) return;
+    if (this.operations > 0) return;
     this.line?.then(({ channel }) => {
-      if (this.requests === 0) channel.unref();
+      if (this.operations === 0) channel.unref();
     }, () => {});
   }
 
   private closeIfIdle(): void {
-    if (this.held.size > 0 || this.requests > 0 || this.line === undefined) return;
+    if (this.held.size > 0 || this.operations > 0 || this.line === undefined) return;
     const idle = this.line;
     idle.then(({ connection }) => {
-      if (this.held.size > 0 || this.requests > 0 || this.line !== idle) return;
+      if (this.held.size > 0 || this.operations > 0 || this.line !== idle) return;
       this.line = undefined;
       this.open = undefined;
       connection.close();

@@ -86,6 +86,15 @@ test("a pointer into the middle is shared by its offset", async () => {
   expect(await shareable(base + 1000n)).toMatchObject({ bytes: 4 * MIB - 1000 });
 });
 
+test("small allocations, which CUDA packs into one block, are told apart", async () => {
+  const child = startChild("raw.cjs");
+  const theirs = [11, 12, 13].map((value) => child.call<bigint>("malloc", 1024, value));
+  for (const [index, pointer] of (await Promise.all(theirs)).entries()) {
+    await using memory = await openShared(await child.call<Shareable>("shareable", pointer + 8n, 16));
+    expect(await read(memory.devicePointer, 16)).toEqual(Buffer.alloc(16, 11 + index));
+  }
+});
+
 test("an opened part must lie within the allocation, on a device that is visible", async () => {
   const child = startChild("raw.cjs");
   const theirs = await child.call<bigint>("malloc", 2 * MIB);

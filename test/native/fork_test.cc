@@ -2,6 +2,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <memory>
+
 #include "check.h"
 #include "driver/driver.h"
 #include "memory/device_memory.h"
