@@ -19,8 +19,7 @@ namespace {
     const std::string advice = mode == cu::CU_COMPUTEMODE_PROHIBITED
                                    ? "Its compute mode is \"prohibited\": no process may use it."
                                    : "Its compute mode is \"exclusive process\" and another process has it: "
-                                     "one copy of the weights cannot be "
-                                     "shared there, except through MPS.";
+                                     "one copy of the weights cannot be shared there, except through MPS.";
     throw diagnose(state.table, result, kCall, "ERR_CUDA_IPC_COMPUTE_MODE",
                    advice + " An administrator changes that with nvidia-smi -c DEFAULT.");
   }

@@ -19,37 +19,32 @@ struct Row {
 
 constexpr const char* kFault =
     "Work on the device failed in a way that the driver does not recover from: this process's context is "
-    "lost and "
-    "every further CUDA call in it fails. Restart this process; other processes and shared memory are "
-    "untouched, "
-    "except for co-clients of one MPS server.";
+    "lost and every further CUDA call in it fails. Restart this process; other processes and shared memory "
+    "are untouched, except for co-clients of one MPS server.";
 constexpr const char* kDeviceLost =
-    "The device is lost to this process and its memory with it. nvidia-smi and the kernel log (Xid) say why; "
-    "the "
-    "device needs a reset, and then every process on it a restart.";
+    "The device is lost to this process and its memory with it. nvidia-smi and the kernel log (Xid) say "
+    "why; the device needs a reset, and then every process on it a restart.";
 constexpr const char* kMps =
     "CUDA goes through an MPS server here. See that nvidia-cuda-mps-control runs for this user, that "
     "CUDA_MPS_PIPE_DIRECTORY is the same on both sides, and that it has clients to spare.";
 constexpr const char* kStaleHandle =
-    "The process that exported this handle has ended, or freed the memory, or runs where this process cannot "
-    "see it "
-    "(containers must share the IPC and PID namespaces), or these 64 bytes are no handle. Attach to the "
-    "current owner "
-    "for a new one.";
+    "The process that exported this handle has ended, or freed the memory, or runs where this process "
+    "cannot see it (containers must share the IPC and PID namespaces), or these 64 bytes are no handle. "
+    "Attach to the current owner for a new one.";
 constexpr const char* kSameProcess =
     "A CUDA IPC handle cannot be opened by the process that exported it: use the original there.";
 constexpr const char* kNotExportable =
     "Only memory from cudaMalloc can be exported as a CUDA IPC handle: not memory of a pool "
-    "(cudaMallocAsync), "
-    "managed, virtual-memory-management or host memory, nor memory opened from another process.";
+    "(cudaMallocAsync), managed, virtual-memory-management or host memory, nor memory opened from another "
+    "process.";
 constexpr const char* kImport =
     "The descriptor must be of a device allocation exported with cuMemExportToShareableHandle, of a device "
-    "that this "
-    "process sees too.";
+    "that this process sees too.";
+constexpr const char* kMapped =
+    "The bytes to map must be those of the allocation, which are a multiple of its granularity (2 MiB).";
 constexpr const char* kModule =
     "The code does not fit this device or driver: pass a cubin for its architecture, or PTX of a version "
-    "that the "
-    "driver knows.";
+    "that the driver knows.";
 constexpr const char* kPointer =
     "The pointer is not one that such a call takes: it is of another kind of memory, or freed already.";
 constexpr const char* kCopy =
@@ -59,23 +54,19 @@ constexpr const char* kCopy =
 constexpr Row kRows[] = {
     {CUDA_ERROR_NO_DEVICE, "", "ERR_CUDA_IPC_NO_DEVICE",
      "The driver is there but this process sees no CUDA device: look at nvidia-smi, CUDA_VISIBLE_DEVICES "
-     "and, in a "
-     "container, at its --gpus option. To run without a GPU, choose the built-in host driver with "
-     "CUDA_IPC_DRIVER=host."},
+     "and, in a container, at its --gpus option. To run without a GPU, choose the built-in host driver "
+     "with CUDA_IPC_DRIVER=host."},
     {CUDA_ERROR_STUB_LIBRARY, "", "ERR_CUDA_IPC_NO_DRIVER",
      "The libcuda.so.1 that was loaded is the CUDA toolkit's stub: take it off LD_LIBRARY_PATH."},
     {CUDA_ERROR_SYSTEM_NOT_READY, "", "ERR_CUDA_IPC_NOT_READY",
-     "On a machine with NVSwitch the fabric manager (nvidia-fabricmanager, of the driver's own version) must "
-     "run and "
-     "have finished; then try again."},
+     "On a machine with NVSwitch the fabric manager (nvidia-fabricmanager, of the driver's own version) "
+     "must run and have finished; then try again."},
     {CUDA_ERROR_SYSTEM_DRIVER_MISMATCH, "", "ERR_CUDA_IPC_DRIVER_MISMATCH",
      "libcuda.so.1 and the kernel module are of different versions: reboot after a driver update, and in a "
-     "container "
-     "take libcuda from the host (NVIDIA container toolkit), not from the image."},
+     "container take libcuda from the host (NVIDIA container toolkit), not from the image."},
     {CUDA_ERROR_COMPAT_NOT_SUPPORTED_ON_DEVICE, "", "ERR_CUDA_IPC_DRIVER_MISMATCH",
      "The loaded libcuda.so.1 is a forward-compatibility one (cuda-compat), which this device does not "
-     "support: take "
-     "it off LD_LIBRARY_PATH."},
+     "support: take it off LD_LIBRARY_PATH."},
     {CUDA_ERROR_MPS_CONNECTION_FAILED, "", "ERR_CUDA_IPC_MPS", kMps},
     {CUDA_ERROR_MPS_RPC_FAILURE, "", "ERR_CUDA_IPC_MPS", kMps},
     {CUDA_ERROR_MPS_SERVER_NOT_READY, "", "ERR_CUDA_IPC_MPS", kMps},
@@ -83,12 +74,10 @@ constexpr Row kRows[] = {
     {CUDA_ERROR_MPS_MAX_CONNECTIONS_REACHED, "", "ERR_CUDA_IPC_MPS", kMps},
     {CUDA_ERROR_NOT_INITIALIZED, "cuInit", "ERR_CUDA_IPC_FORKED",
      "The driver says so in a process that was forked natively after other code had brought CUDA up: start "
-     "workers as "
-     "programs of their own (child_process.fork, cluster and spawn do that)."},
+     "workers as programs of their own (child_process.fork, cluster and spawn do that)."},
     {CUDA_ERROR_UNKNOWN, "cuInit", "ERR_CUDA_IPC_CUDA",
      "The usual reason is that /dev/nvidia-uvm is missing or not accessible (nvidia-modprobe -u -c=0 makes "
-     "it), or "
-     "that the machine was suspended."},
+     "it), or that the machine was suspended."},
 
     {CUDA_ERROR_ILLEGAL_ADDRESS, "", "ERR_CUDA_IPC_FAULT", kFault},
     {CUDA_ERROR_LAUNCH_TIMEOUT, "", "ERR_CUDA_IPC_FAULT", kFault},
@@ -125,8 +114,8 @@ constexpr Row kRows[] = {
     {CUDA_ERROR_UNKNOWN, "cuMemImportFromShareableHandle", "ERR_CUDA_IPC_INVALID_FD", kImport},
     {CUDA_ERROR_OPERATING_SYSTEM, "cuMemExportToShareableHandle", "ERR_CUDA_IPC_FD_LIMIT",
      "The limit on open file descriptors is reached: raise it (ulimit -n)."},
-    {CUDA_ERROR_INVALID_VALUE, "cuMemMap", "ERR_CUDA_IPC_INVALID_ARGUMENT",
-     "The bytes to map must be those of the allocation, a multiple of its granularity."},
+    {CUDA_ERROR_INVALID_VALUE, "cuMemMap", "ERR_CUDA_IPC_INVALID_ARGUMENT", kMapped},
+    {CUDA_ERROR_INVALID_VALUE, "cuMemAddressReserve", "ERR_CUDA_IPC_INVALID_ARGUMENT", kMapped},
     {CUDA_ERROR_NOT_SUPPORTED, "cuMemCreate", "ERR_CUDA_IPC_NOT_SUPPORTED",
      "The device has no virtual memory management with POSIX file descriptors. Share with ipc instead."},
     {CUDA_ERROR_NOT_PERMITTED, "cuMemCreate", "ERR_CUDA_IPC_NOT_SUPPORTED",
@@ -151,9 +140,8 @@ constexpr Row kRows[] = {
     {CUDA_ERROR_INVALID_DEVICE, "", "ERR_CUDA_IPC_INVALID_DEVICE",
      "The device is not visible to this process: look at CUDA_VISIBLE_DEVICES, and name devices by UUID."},
     {CUDA_ERROR_OUT_OF_MEMORY, "", "ERR_CUDA_IPC_OUT_OF_MEMORY",
-     "Free device memory, close other processes on the device (each holds a context of some 500 MiB), or use "
-     "another "
-     "device."},
+     "Free device memory, close other processes on the device (each holds a context of some 500 MiB), or "
+     "use another device."},
 };
 
 constexpr const char* kElse = "The CUDA driver API's documentation of this function lists the reasons.";

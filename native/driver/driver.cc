@@ -47,9 +47,9 @@ void throw_if_forked() {
   if (!process().forked.load(std::memory_order_relaxed)) return;
   throw Error(
       "ERR_CUDA_IPC_FORKED",
-      "This process was forked from one in which CUDA was up already, and CUDA cannot be used after a native "
-      "fork(). Start workers as programs of their own (child_process.fork, cluster and spawn do that), or "
-      "fork before the first use of CUDA.");
+      "This process was forked from one in which CUDA was up already, and CUDA cannot be used after a "
+      "native fork(). Start workers as programs of their own (child_process.fork, cluster and spawn do "
+      "that), or fork before the first use of CUDA.");
 }
 
 Provider parse_provider(const std::string& name) {
@@ -57,8 +57,8 @@ Provider parse_provider(const std::string& name) {
   if (name == "host") return Provider::kHost;
   throw Error(
       "ERR_CUDA_IPC_INVALID_ARGUMENT",
-      "Expected \"libcuda\" (a GPU and NVIDIA's driver) or \"host\" (the built-in driver on host memory) for "
-      "the driver, as an option or in CUDA_IPC_DRIVER, but received \"" +
+      "Expected \"libcuda\" (a GPU and NVIDIA's driver) or \"host\" (the built-in driver on host memory) "
+      "for the driver, as an option or in CUDA_IPC_DRIVER, but received \"" +
           name + "\".");
 }
 

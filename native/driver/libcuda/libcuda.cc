@@ -22,8 +22,8 @@ constexpr unsigned long long kLegacyStream = 1;  // CU_GET_PROC_ADDRESS_LEGACY_S
 constexpr int kFound = 0;                        // CU_GET_PROC_ADDRESS_SUCCESS
 
 constexpr const char* kUpdate =
-    "cuda-ipc needs NVIDIA driver R525 (CUDA 12.0) or later: update the driver, or choose the built-in host "
-    "driver with CUDA_IPC_DRIVER=host.";
+    "cuda-ipc needs NVIDIA driver R525 (CUDA 12.0) or later: update the driver, or choose the built-in "
+    "host driver with CUDA_IPC_DRIVER=host.";
 
 struct Unload {
   void operator()(void* library) const { ::dlclose(library); }
@@ -44,13 +44,11 @@ bool on_wsl() {
   if (on_wsl()) {
     message +=
         "Under WSL2 libcuda.so.1 lies in /usr/lib/wsl/lib and comes with the NVIDIA driver for Windows: "
-        "install "
-        "that driver, install none inside WSL, and see that the directory is on the loader's path. ";
+        "install that driver, install none inside WSL, and see that the directory is on the loader's path. ";
   } else {
     message +=
         "libcuda.so.1 comes with the NVIDIA driver, not with the CUDA toolkit: install the driver; in a "
-        "container, "
-        "start it through the NVIDIA container toolkit (docker run --gpus all). ";
+        "container, start it through the NVIDIA container toolkit (docker run --gpus all). ";
   }
   throw Error("ERR_CUDA_IPC_NO_DRIVER",
               message + "To run without a GPU, choose the built-in host driver with CUDA_IPC_DRIVER=host.");
