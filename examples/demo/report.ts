@@ -43,11 +43,11 @@ export function sayWorkers(
   ]);
 }
 
-export function sayMemory({ deviceMemory, workers }: Outcome, weightsBytes: number): void {
+export function sayMemory({ deviceMemory, workers }: Outcome, sharedBytes: number): void {
   const { beforeBytes, withWorkersBytes, afterCloseBytes } = deviceMemory;
   const added = withWorkersBytes - beforeBytes;
-  const each = Math.max(0, (added - weightsBytes) / workers);
-  const separate = (weightsBytes + each) * workers;
+  const each = Math.max(0, (added - sharedBytes) / workers);
+  const separate = (sharedBytes + each) * workers;
   sayTable([
     ["  device memory", "in use", "over before"],
     ["  before", bytesText(beforeBytes), "-"],
@@ -58,10 +58,10 @@ export function sayMemory({ deviceMemory, workers }: Outcome, weightsBytes: numb
   sayTable([
     [
       "  shared",
-      `weights once, ${bytesText(weightsBytes)} + ${workers} x ${bytesText(each)}`,
+      `weights once, ${bytesText(sharedBytes)} + ${workers} x ${bytesText(each)}`,
       bytesText(added),
     ],
-    ["  not shared", `(${bytesText(weightsBytes)} + ${bytesText(each)}) x ${workers}`, bytesText(separate)],
+    ["  not shared", `(${bytesText(sharedBytes)} + ${bytesText(each)}) x ${workers}`, bytesText(separate)],
   ]);
   say(`  ${bytesText(each)} is what a worker adds: its context and buffers. "Not shared" is calculated.`);
 }

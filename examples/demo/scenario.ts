@@ -27,7 +27,8 @@ export async function runScenario(options: Options, folder: string): Promise<Out
   const beforeBytes = await usedBytes();
 
   const owner = await Owner.listen({ socket: path.join(folder, "owner.sock") });
-  const weights = await publish(owner, layer, options.sharing);
+  const { weights, counter: counterVersion } = await publish(owner, layer, options.sharing);
+  const sharedBytes = weights.bytes + counterVersion.bytes;
   const pool = new WorkerPool(owner.socket, layer.tensor);
   await Promise.all(Array.from({ length: options.workers }, () => pool.start()));
   const attached = await reaches(weights, options.workers);
@@ -45,7 +46,6 @@ export async function runScenario(options: Options, folder: string): Promise<Out
 
   await pool.close();
   const afterClose = await reaches(weights, 0);
-  const weightsBytes = weights.bytes;
   await owner.close();
   await weights.whenFreed();
   const outcome: Outcome = {
@@ -66,7 +66,7 @@ export async function runScenario(options: Options, folder: string): Promise<Out
     deviceMemory: { beforeBytes, withWorkersBytes, afterCloseBytes: await usedBytes() },
   };
   say(`\nEverything is closed, reference count ${afterClose}.`);
-  sayMemory(outcome, weightsBytes);
+  sayMemory(outcome, sharedBytes);
   return outcome;
 }
 
@@ -98,7 +98,7 @@ async function prepareReferences(layer: LayerFile): Promise<References> {
   return references;
 }
 
-async function publish(owner: Owner, layer: LayerFile, sharing: "vmm" | "ipc" | undefined): Promise<Version> {
+async function publish(owner: Owner, layer: LayerFile, sharing: "vmm" | "ipc" | undefined) {
   const started = performance.now();
   const weights = await owner.load(sets.weights, layer.checkpoint, { sharing });
   const seconds = (performance.now() - started) / 1000;
@@ -107,9 +107,9 @@ async function publish(owner: Owner, layer: LayerFile, sharing: "vmm" | "ipc" | 
     `\nOwner (pid ${process.pid}) loaded ${bytesText(layer.modelBytes)} in ${seconds.toFixed(2)} s, ${rate},`,
   );
   say(`shared as ${weights.sharing}, checksum ${weights.checksum}.`);
-  const counter = { [counterTensor]: new BigUint64Array(1) };
-  await owner.load(sets.counter, counter, { sharing: weights.sharing, writable: true });
-  return weights;
+  const zero = { [counterTensor]: new BigUint64Array(1) };
+  const counter = await owner.load(sets.counter, zero, { sharing: weights.sharing, writable: true });
+  return { weights, counter };
 }
 
 /** Half of the requests, then the kill; the last quarter waits for the replacement, so that it serves too. */
