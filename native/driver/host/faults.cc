@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
@@ -42,8 +43,16 @@ struct Plan {
   std::array<std::atomic<unsigned long>, kFunctions> calls{};
 };
 
-// Plans are replaced and never freed: a call on another thread may still be reading the last one.
 std::atomic<Plan*> current_plan{nullptr};
+
+// Plans are kept for good: a call on another thread may still be reading one that has been replaced.
+Plan* keep(std::unique_ptr<Plan> plan) {
+  static std::mutex mutex;
+  static auto* plans = new std::vector<std::unique_ptr<Plan>>;
+  const std::lock_guard<std::mutex> lock(mutex);
+  plans->push_back(std::move(plan));
+  return plans->back().get();
+}
 
 [[noreturn]] void refuse(const std::string& entry, const char* why) {
   throw std::invalid_argument(
@@ -118,7 +127,7 @@ void set_faults(const std::string& text) {
     if (end > start) plan->faults.push_back(read_fault(text.substr(start, end - start)));
     start = end + 1;
   }
-  current_plan = plan->faults.empty() ? nullptr : plan.release();
+  current_plan = plan->faults.empty() ? nullptr : keep(std::move(plan));
 }
 
 bool read_faults_from_environment() {
