@@ -4,6 +4,8 @@
 
 namespace {
 
+const size_t kPage = static_cast<size_t>(getpagesize());
+
 void refuses_before_init_and_without_context() {
   CUdeviceptr pointer = 0;
   int count = 0;
@@ -33,7 +35,7 @@ void allocates_and_frees() {
   EXPECT(CUDA_ERROR_OUT_OF_MEMORY, cuMemAlloc(&pointer, size_t{1} << 40));
   EXPECT(CUDA_ERROR_OUT_OF_MEMORY, cuMemAlloc(&pointer, ~size_t{0}));
   OK(cuMemAlloc(&pointer, 1000));
-  CHECK(used_bytes() == 4096);
+  CHECK(used_bytes() == kPage);
   EXPECT(CUDA_ERROR_INVALID_VALUE, cuMemFree(pointer + 1));
   EXPECT(CUDA_ERROR_INVALID_VALUE, cuMemFree(0x1000));
   OK(cuMemFree(pointer));
@@ -44,8 +46,8 @@ void allocates_and_frees() {
   size_t total = 0;
   OK(cuDeviceTotalMem(&total, 0));
   CUdeviceptr most = 0;
-  OK(cuMemAlloc(&most, total - 4096));
-  OK(cuMemAlloc(&pointer, 4096));
+  OK(cuMemAlloc(&most, total - kPage));
+  OK(cuMemAlloc(&pointer, kPage));
   CUdeviceptr more = 0;
   EXPECT(CUDA_ERROR_OUT_OF_MEMORY, cuMemAlloc(&more, 1));
   OK(cuMemFree(most));
@@ -111,7 +113,7 @@ void pins_host_memory() {
   CHECK(static_cast<char*>(pinned)[499] == 8 && static_cast<char*>(pinned)[500] == 9);
   CUipcMemHandle handle;
   EXPECT(CUDA_ERROR_INVALID_VALUE, cuIpcGetMemHandle(&handle, reinterpret_cast<uintptr_t>(pinned)));
-  CHECK(used_bytes() == 4096);
+  CHECK(used_bytes() == kPage);
   OK(cuStreamDestroy(stream));
   OK(cuMemFreeHost(pinned));
   EXPECT(CUDA_ERROR_INVALID_VALUE, cuMemFreeHost(pinned));

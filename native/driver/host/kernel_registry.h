@@ -17,7 +17,8 @@ struct HostLaunch {
   // One address per parameter, in order, each of parameter_sizes[i] bytes and aligned for them.
   void** parameters;
   // Device memory that a kernel may touch: null when any byte of it is not mapped here, or not writable when
-  // write is asked for. To be called for every range before it is touched; an empty range needs no call.
+  // write is asked for. To be called for every range before it is touched, on the thread that runs the
+  // kernel; the range then stays mapped until the kernel returns. An empty range needs no call.
   void* (*access)(cu::CUdeviceptr pointer, size_t bytes, bool write);
 };
 
