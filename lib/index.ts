@@ -6,7 +6,7 @@ export { decodeBf16, decodeF16 } from "./formats/half.js";
 export { openCheckpoint } from "./formats/safetensors.js";
 export { writeSafetensors } from "./formats/write.js";
 export { type AttachOptions, attach } from "./sharing/attach.js";
-export { type Holder, type RefCount } from "./sharing/ledger-types.js";
+export type { Holder, RefCount } from "./sharing/ledger-types.js";
 export type { LoadProgress } from "./sharing/loader.js";
 export { type LoadOptions, Owner, type OwnerOptions } from "./sharing/owner.js";
 export type { Placement } from "./sharing/plan.js";

@@ -7,10 +7,15 @@ const path = require("node:path");
 const root = path.join(__dirname, "..");
 rmSync(path.join(root, "dist"), { recursive: true, force: true });
 const tsc = path.join(path.dirname(require.resolve("typescript/package.json")), "bin", "tsc");
-const { status } = spawnSync(process.execPath, [tsc, "-p", path.join(root, "tsconfig.json")], { cwd: root, stdio: "inherit" });
+const { status } = spawnSync(process.execPath, [tsc, "-p", path.join(root, "tsconfig.json")], {
+  cwd: root,
+  stdio: "inherit",
+});
 if (status !== 0) process.exit(status ?? 1);
 
-const names = Object.keys(require(path.join(root, "dist/lib/index.js"))).filter((name) => name !== "default" && name !== "__esModule");
+const names = Object.keys(require(path.join(root, "dist/lib/index.js"))).filter(
+  (name) => name !== "default" && name !== "__esModule",
+);
 const entry = path.join(root, "dist/lib/index");
 writeFileSync(`${entry}.mjs`, `import api from "./index.js";\nexport const { ${names.join(", ")} } = api;\n`);
 writeFileSync(`${entry}.d.mts`, 'export * from "./index.js";\n');

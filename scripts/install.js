@@ -6,8 +6,15 @@ const path = require("node:path");
 
 const root = path.join(__dirname, "..");
 const prefix = path.resolve(path.dirname(process.execPath), "..");
-const args = [require.resolve("node-gyp/bin/node-gyp.js"), existsSync(path.join(root, "build", "Makefile")) ? "build" : "rebuild"];
+const args = [
+  require.resolve("node-gyp/bin/node-gyp.js"),
+  existsSync(path.join(root, "build", "Makefile")) ? "build" : "rebuild",
+];
 if (existsSync(path.join(prefix, "include", "node", "node_api.h"))) args.push(`--nodedir=${prefix}`);
-const { status, error } = spawnSync(process.execPath, args, { cwd: root, stdio: "inherit", env: { ...process.env, JOBS: process.env.JOBS ?? "max" } });
+const { status, error } = spawnSync(process.execPath, args, {
+  cwd: root,
+  stdio: "inherit",
+  env: { ...process.env, JOBS: process.env.JOBS ?? "max" },
+});
 if (error) throw error;
 process.exit(status ?? 1);

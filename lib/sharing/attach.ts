@@ -31,13 +31,15 @@ export interface AttachOptions {
  */
 export async function attach(name: string, options: AttachOptions = {}): Promise<Weights> {
   const { version = null, checksum = null, access = "read", timeout = 10_000, signal } = options;
-  if (typeof name !== "string" || name === "") throw invalidArgument("name", "the name of a weight set", name);
+  if (typeof name !== "string" || name === "")
+    throw invalidArgument("name", "the name of a weight set", name);
   if (version !== null && !isId(version)) throw invalidArgument("version", "the id of a version", version);
   if (checksum !== null && !isId(checksum)) throw invalidArgument("checksum", "32 hex characters", checksum);
   if (access !== "read" && access !== "readwrite") {
     throw invalidArgument("access", '"read" or "readwrite"', access);
   }
-  if (typeof timeout !== "number" || !(timeout > 0)) throw invalidArgument("timeout", "milliseconds", timeout);
+  if (typeof timeout !== "number" || !(timeout > 0))
+    throw invalidArgument("timeout", "milliseconds", timeout);
   const socket = resolveSocket(options.socket);
   if (options.driver !== undefined) native.chooseProvider(options.driver);
   signal?.throwIfAborted();

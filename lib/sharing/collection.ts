@@ -13,10 +13,13 @@ const registry = new FinalizationRegistry<Attachment>((attachment) => {
     );
     return;
   }
-  process.emitWarning(`${name} were collected without release(). They are released now; call release() in time.`, {
-    type: "CudaIpcWarning",
-    code: "CUDA_IPC_UNRELEASED",
-  });
+  process.emitWarning(
+    `${name} were collected without release(). They are released now; call release() in time.`,
+    {
+      type: "CudaIpcWarning",
+      code: "CUDA_IPC_UNRELEASED",
+    },
+  );
   attachment.end().catch((error: Error) => process.emitWarning(error));
 });
 

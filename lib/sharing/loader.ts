@@ -1,4 +1,4 @@
-import { native, type NativeCancel, type NativeSlab, type Sharing } from "../native.js";
+import { type NativeCancel, type NativeSlab, native, type Sharing } from "../native.js";
 import { contentChecksum } from "./identity.js";
 import { randomId } from "./ids.js";
 import type { TensorEntry } from "./manifest.js";
@@ -57,7 +57,13 @@ export async function loadSlabs(
     }
     await source.assertUnchanged(signal);
     const checksum = contentChecksum(plan.tensors, checksums);
-    return { slabs: finished, tensors: plan.tensors, checksum, bytes: progress.total, seconds: progress.seconds };
+    return {
+      slabs: finished,
+      tensors: plan.tensors,
+      checksum,
+      bytes: progress.total,
+      seconds: progress.seconds,
+    };
   } catch (error) {
     await Promise.all(finished.map(closeSlab));
     // The caller's own reason, as every aborted operation gives it.

@@ -16,7 +16,10 @@ export interface SlabSource {
 const ordinals = new Map<string, number>();
 
 /** Matches the owner's slabs, by the devices' UUIDs, to what this process sees. The descriptors go with them. */
-export async function locateSlabs(slabs: readonly SlabInfo[], fds: readonly NativeFd[]): Promise<SlabSource[]> {
+export async function locateSlabs(
+  slabs: readonly SlabInfo[],
+  fds: readonly NativeFd[],
+): Promise<SlabSource[]> {
   let next = 0;
   const located: SlabSource[] = [];
   for (const { id, device: uuid, bytes, handle } of slabs) {
@@ -44,7 +47,14 @@ async function findDevice(uuid: string): Promise<number> {
 export async function mapSlabs(slabs: readonly SlabSource[], access: Access): Promise<AttachedSlab[]> {
   const opened = await Promise.allSettled(
     slabs.map(async ({ id, device, bytes, fd, handle }) => {
-      const mapping = await native.openSlab({ id: Buffer.from(id, "hex"), device, bytes, access, fd, handle });
+      const mapping = await native.openSlab({
+        id: Buffer.from(id, "hex"),
+        device,
+        bytes,
+        access,
+        fd,
+        handle,
+      });
       return { id, device, bytes, fd, handle, mapping };
     }),
   );

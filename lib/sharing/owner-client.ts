@@ -3,7 +3,13 @@ import { CudaIpcError } from "../errors.js";
 import { type Access, type NativeChannel, native } from "../native.js";
 import { ClientConnection } from "../wire/client.js";
 import { unpackTensors } from "../wire/manifest.js";
-import type { EventType, OwnerMessages, ReplyMessage, RequestMessage, RequestType } from "../wire/messages.js";
+import type {
+  EventType,
+  OwnerMessages,
+  ReplyMessage,
+  RequestMessage,
+  RequestType,
+} from "../wire/messages.js";
 import type { Reply } from "../wire/pending.js";
 import { Attachment } from "./attachment.js";
 import { randomId } from "./ids.js";
@@ -46,7 +52,10 @@ const clients = new Map<string, OwnerClient>();
 /** This environment's client of the owner on that socket: one connection, however many leases. */
 export function clientOf(socket: string): OwnerClient {
   let client = clients.get(socket);
-  if (client === undefined) clients.set(socket, (client = new OwnerClient(socket)));
+  if (client === undefined) {
+    client = new OwnerClient(socket);
+    clients.set(socket, client);
+  }
   return client;
 }
 
@@ -88,7 +97,9 @@ export class OwnerClient implements LeaseService {
       const mapping = mapSlabs(sources, request.access);
       mapping.catch(() => {});
       // While the driver maps, on a thread of its own, this one looks the manifest over.
-      const tensors = checkOrWait(mapping, () => checkManifest(unpackTensors(version.tensors), message.slabs));
+      const tensors = checkOrWait(mapping, () =>
+        checkManifest(unpackTensors(version.tensors), message.slabs),
+      );
       const facts = { ...version, checksum: version.checksum ?? "" };
       const attachment = new Attachment(lease, facts, await mapping, await tensors, (id) => this.end(id));
       const weights = this.hold(attachment, request.access);
@@ -247,7 +258,11 @@ export class OwnerClient implements LeaseService {
     if (this.reconnecting) return;
     this.reconnecting = true;
     try {
-      for (let wait = firstRetryMs; this.held.size + this.debts.size > 0; wait = Math.min(2 * wait, longestRetryMs)) {
+      for (
+        let wait = firstRetryMs;
+        this.held.size + this.debts.size > 0;
+        wait = Math.min(2 * wait, longestRetryMs)
+      ) {
         await delay(wait * (0.5 + Math.random()), undefined, { ref: false });
         if (await this.resume()) return;
       }
@@ -264,7 +279,8 @@ export class OwnerClient implements LeaseService {
       const debts = [...this.debts];
       if (debts.length > 0) await connection.request("release", { leases: debts });
       for (const lease of debts) this.debts.delete(lease);
-      if (sameOwner && this.held.size > 0) await connection.request("reclaim", { leases: [...this.held.keys()] });
+      if (sameOwner && this.held.size > 0)
+        await connection.request("reclaim", { leases: [...this.held.keys()] });
       this.closeIfIdle();
       return true;
     } catch {
@@ -274,25 +290,34 @@ export class OwnerClient implements LeaseService {
 
   private settleRef(): void {
     if (this.operations > 0) return;
-    this.line?.then(({ channel }) => {
-      if (this.operations === 0) channel.unref();
-    }, () => {});
+    this.line?.then(
+      ({ channel }) => {
+        if (this.operations === 0) channel.unref();
+      },
+      () => {},
+    );
   }
 
   private closeIfIdle(): void {
     if (this.held.size > 0 || this.operations > 0 || this.line === undefined) return;
     const idle = this.line;
-    idle.then(({ connection }) => {
-      if (this.held.size > 0 || this.operations > 0 || this.line !== idle) return;
-      this.line = undefined;
-      this.open = undefined;
-      connection.close();
-    }, () => {});
+    idle.then(
+      ({ connection }) => {
+        if (this.held.size > 0 || this.operations > 0 || this.line !== idle) return;
+        this.line = undefined;
+        this.open = undefined;
+        connection.close();
+      },
+      () => {},
+    );
   }
 }
 
 /** Runs the check; when it fails, lets `work` finish and be undone first. */
-async function checkOrWait<T>(work: Promise<{ mapping: { close(after: null): Promise<void> } }[]>, check: () => T) {
+async function checkOrWait<T>(
+  work: Promise<{ mapping: { close(after: null): Promise<void> } }[]>,
+  check: () => T,
+) {
   try {
     return check();
   } catch (error) {
@@ -302,7 +327,11 @@ async function checkOrWait<T>(work: Promise<{ mapping: { close(after: null): Pro
   }
 }
 
-function withLimits<T>(promise: Promise<T>, timeout: number | undefined, signal: AbortSignal | undefined): Promise<T> {
+function withLimits<T>(
+  promise: Promise<T>,
+  timeout: number | undefined,
+  signal: AbortSignal | undefined,
+): Promise<T> {
   return new Promise((resolve, reject) => {
     const timer =
       timeout === undefined

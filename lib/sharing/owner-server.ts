@@ -253,4 +253,3 @@ export class OwnerServer {
 function closed(): CudaIpcError {
   return new CudaIpcError("ERR_CUDA_IPC_CLOSED", "The owner is closing: it grants no lease any more.");
 }
-

@@ -1,7 +1,7 @@
 import { EventEmitter } from "node:events";
 import { rm } from "node:fs/promises";
 import { CudaIpcError, invalidArgument } from "../errors.js";
-import { native, type NativeFileLock, type NativeListener, type Sharing } from "../native.js";
+import { type NativeFileLock, type NativeListener, native, type Sharing } from "../native.js";
 import { Catalog, type CatalogEntry } from "./catalog.js";
 import { randomId } from "./ids.js";
 import { Ledger, type LedgerLimits } from "./ledger.js";
@@ -87,7 +87,9 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
     this.ledger = new Ledger(options.limits);
     this.catalog = new Catalog(this.ledger);
     this.catalog.on("freed", (entry) => this.freed(entry));
-    this.catalog.on("ended", ({ lease, version, reason }) => this.emit("leaseended", { lease, version, reason }));
+    this.catalog.on("ended", ({ lease, version, reason }) =>
+      this.emit("leaseended", { lease, version, reason }),
+    );
     this.catalog.on("error", (error) => this.report(error));
     this.server = new OwnerServer(this.id, this.ledger, this.catalog, {
       allowUids: [process.getuid?.() ?? 0, ...(options.allowUids ?? [])],
@@ -145,12 +147,18 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
     this.assertOpen();
     const signal = AbortSignal.any([this.aborted.signal, ...(options.signal ? [options.signal] : [])]);
     let queue = this.loads.get(name);
-    if (queue === undefined) this.loads.set(name, (queue = new SerialQueue()));
+    if (queue === undefined) {
+      queue = new SerialQueue();
+      this.loads.set(name, queue);
+    }
     return queue.run(async () => {
       signal.throwIfAborted();
       const weights = await openSource(source, signal);
       const plan = planLoad(weights, options.device);
-      const sharing = await chooseSharing(plan.slabs.map((slab) => slab.device), options.sharing);
+      const sharing = await chooseSharing(
+        plan.slabs.map((slab) => slab.device),
+        options.sharing,
+      );
       const loaded = await loadSlabs(weights, plan, { ...options, sharing, signal });
       if (signal.aborted) {
         await Promise.all(loaded.slabs.map(closeSlab));
@@ -265,7 +273,8 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
   }
 
   private assertOpen(): void {
-    if (this.closing !== undefined) throw new CudaIpcError("ERR_CUDA_IPC_CLOSED", "The owner has been closed.");
+    if (this.closing !== undefined)
+      throw new CudaIpcError("ERR_CUDA_IPC_CLOSED", "The owner has been closed.");
   }
 }
 

@@ -41,7 +41,8 @@ export function resolveSocket(socket: string = defaultSocket()): string {
 export async function prepareSocketFolder(socket: string, mode: number): Promise<void> {
   const folder = path.dirname(socket);
   // Whoever may use the socket must be able to pass through its folder: every read bit also grants search.
-  const folderMode = 0o700 | ((mode & 0o066) === 0 ? 0 : (mode & 0o060 ? 0o050 : 0) | (mode & 0o006 ? 0o005 : 0));
+  const folderMode =
+    0o700 | ((mode & 0o066) === 0 ? 0 : (mode & 0o060 ? 0o050 : 0) | (mode & 0o006 ? 0o005 : 0));
   await mkdir(folder, { recursive: true, mode: folderMode });
   const facts = await lstat(folder);
   const uid = process.getuid?.() ?? 0;

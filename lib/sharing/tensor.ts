@@ -66,7 +66,11 @@ export class Tensor {
    */
   write(data: ArrayBufferView): Promise<void> {
     if (!ArrayBuffer.isView(data) || data.byteLength !== this.bytes) {
-      throw invalidArgument("data", `a typed array or Buffer of ${this.bytes} bytes`, data?.byteLength ?? data);
+      throw invalidArgument(
+        "data",
+        `a typed array or Buffer of ${this.bytes} bytes`,
+        data?.byteLength ?? data,
+      );
     }
     if (this.weights.access !== "readwrite") {
       throw new CudaIpcError(

@@ -1,12 +1,12 @@
 import { EventEmitter } from "node:events";
 import { CudaIpcError } from "../errors.js";
 import { type Access, native } from "../native.js";
+import { type After, nativeAfter } from "./after.js";
 import type { Attachment } from "./attachment.js";
 import { watchForCollection } from "./collection.js";
 import { contentChecksum } from "./identity.js";
 import type { RefCount } from "./ledger-types.js";
 import { Tensor } from "./tensor.js";
-import { type After, nativeAfter } from "./after.js";
 
 /** What Weights asks of the connection to its owner. */
 export interface LeaseService {
@@ -122,7 +122,9 @@ export class Weights extends EventEmitter<WeightsEvents> implements AsyncDisposa
   async computeChecksum(): Promise<string> {
     const checksums = await this.attachment.use(() =>
       Promise.all(
-        this.attachment.contents().map(({ device, pointer, bytes }) => native.checksum(device, pointer, bytes)),
+        this.attachment
+          .contents()
+          .map(({ device, pointer, bytes }) => native.checksum(device, pointer, bytes)),
       ),
     );
     return contentChecksum([...this.attachment.tensors.values()], checksums);

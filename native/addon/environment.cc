@@ -4,7 +4,9 @@ namespace cuda_ipc {
 
 Environment::Environment(Napi::Env env) : dispatcher_(Dispatcher::create(env)) {}
 
-Environment& Environment::of(Napi::Env env) { return *env.GetInstanceData<Environment>(); }
+Environment& Environment::of(Napi::Env env) {
+  return *env.GetInstanceData<Environment>();
+}
 
 void Environment::install(Napi::Env env) {
   auto* self = new Environment(env);
@@ -25,7 +27,9 @@ void Environment::teardown(void* data) {
   self->error_factory_.Reset();
 }
 
-void Environment::set_error_factory(Napi::Function factory) { error_factory_ = Napi::Persistent(factory); }
+void Environment::set_error_factory(Napi::Function factory) {
+  error_factory_ = Napi::Persistent(factory);
+}
 
 Napi::Value Environment::make_error(Napi::Env env, const Error& error) {
   Napi::Object facts = Napi::Object::New(env);
@@ -50,6 +54,8 @@ Environment::Closers::iterator Environment::on_teardown(std::function<void()> cl
   return closers_.insert(closers_.end(), std::move(closer));
 }
 
-void Environment::forget(Closers::iterator closer) { closers_.erase(closer); }
+void Environment::forget(Closers::iterator closer) {
+  closers_.erase(closer);
+}
 
 }  // namespace cuda_ipc

@@ -16,7 +16,9 @@ function keep(weights) {
   const key = next++;
   held.set(key, weights);
   for (const event of ["superseded", "retired", "ownerlost"]) {
-    weights.on(event, (detail) => serve.emit(event, { key, detail: detail instanceof Error ? detail.code : detail }));
+    weights.on(event, (detail) =>
+      serve.emit(event, { key, detail: detail instanceof Error ? detail.code : detail }),
+    );
   }
   return key;
 }

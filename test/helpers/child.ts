@@ -25,10 +25,7 @@ export class Child {
   readonly exited: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
   stderr = "";
   private next = 0;
-  private readonly waiting = new Map<
-    number,
-    { resolve(value: never): void; reject(error: Error): void }
-  >();
+  private readonly waiting = new Map<number, { resolve(value: never): void; reject(error: Error): void }>();
   private readonly events: { event: string; value: unknown }[] = [];
   private readonly listeners = new Set<() => void>();
 
@@ -97,7 +94,8 @@ export class Child {
     }
     const waiting = this.waiting.get(message.id);
     this.waiting.delete(message.id);
-    if (message.error !== undefined) waiting?.reject(new ChildError(message.error.code, message.error.message));
+    if (message.error !== undefined)
+      waiting?.reject(new ChildError(message.error.code, message.error.message));
     else waiting?.resolve(message.value as never);
   }
 }
