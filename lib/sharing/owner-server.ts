@@ -56,12 +56,15 @@ export class OwnerServer {
       channel,
       start: native.startChannel,
       handlers: this.handlers(id),
-      onHello: () => ({
-        owner: { id: this.ownerId, pid: process.pid, startTime: processStartTime() },
-        server: software,
-        driver: { provider: native.chosenProvider(), version: null },
-        recovering: this.ledger.recovering,
-      }),
+      onHello: ({ driver }) => {
+        assertSameProvider(driver.provider);
+        return {
+          owner: { id: this.ownerId, pid: process.pid, startTime: processStartTime() },
+          server: software,
+          driver: { provider: native.chosenProvider(), version: null },
+          recovering: this.ledger.recovering,
+        };
+      },
       onClose: (error) => this.connectionClosed(id, error),
     });
     this.sessions.set(id, { id, process: identity.key, connection });
@@ -162,7 +165,8 @@ export class OwnerServer {
     );
     this.catalog.apply(effects);
     const fds = entry.slabs.flatMap(({ fd }) => (fd === undefined ? [] : [fd]));
-    return { body: { lease: request.lease, ...this.fragmentsOf(entry) }, fds };
+    const onUnsent = () => this.catalog.apply(this.ledger.release([request.lease], session));
+    return { body: { lease: request.lease, ...this.fragmentsOf(entry) }, fds, onUnsent };
   }
 
   private find({ set, version, checksum }: RequestMessage<"attach">): CatalogEntry {
@@ -248,6 +252,17 @@ export class OwnerServer {
     );
     this.expiry.unref();
   }
+}
+
+/** Memory of one provider means nothing to the other: told here, it is not told by a failed import. */
+function assertSameProvider(provider: string): void {
+  const own = native.chosenProvider();
+  if (provider === own) return;
+  throw new CudaIpcError(
+    "ERR_CUDA_IPC_PROVIDER",
+    `The owner runs on the driver "${own}", this process on "${provider}". Choose the same one for both: CUDA_IPC_DRIVER=${own}, or { driver: "${own}" }.`,
+    { details: { owner: own, client: provider } },
+  );
 }
 
 function closed(): CudaIpcError {
