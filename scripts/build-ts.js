@@ -1,4 +1,5 @@
-// Compiles lib/, bench/ and examples/ to dist/, and writes the ES module entry beside the CommonJS one.
+// Compiles lib/, bench/ and examples/ to dist/, generates the wire's validators, and writes the ES module entry beside
+// the CommonJS one.
 // The ES module only re-exports: both kinds of importer share one copy of the library's state.
 const { spawnSync } = require("node:child_process");
 const { rmSync, writeFileSync } = require("node:fs");
@@ -12,6 +13,8 @@ const { status } = spawnSync(process.execPath, [tsc, "-p", path.join(root, "tsco
   stdio: "inherit",
 });
 if (status !== 0) process.exit(status ?? 1);
+
+require("./generate-validators.js");
 
 const names = Object.keys(require(path.join(root, "dist/lib/index.js"))).filter(
   (name) => name !== "default" && name !== "__esModule",

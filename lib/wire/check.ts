@@ -1,73 +1,57 @@
-import { type TObject, type TSchema, Type } from "@sinclair/typebox";
-import { type TypeCheck, TypeCompiler } from "@sinclair/typebox/compiler";
 import { CudaIpcError } from "../errors.js";
-import { Fragment } from "./fragment.js";
-import { clientSchemas, ownerSchemas, type Schemas } from "./messages.js";
-import { type SlabInfo, type VersionInfo, values } from "./values.js";
+import type { CheckedKind } from "./checked.js";
+import { Fragment, fragmentFields } from "./fragment.js";
+import { type Validator, validators } from "./validators.js";
+import type { SlabInfo, VersionInfo } from "./values.js";
 
-/** Knows every message that one side sends. Compiled when this module is loaded, not when a message comes. */
+/** Knows every message that one side sends. */
 export class MessageChecks {
-  private readonly checks = new Map<string, TypeCheck<TSchema>>();
-  private readonly envelopes = new Map<string, { fields: string[]; check: TypeCheck<TSchema> }>();
+  private readonly checks: ReadonlyMap<string, Validator>;
 
-  constructor(schemas: Schemas, fragments: Record<string, string[]> = {}) {
-    for (const [type, schema] of Object.entries(schemas)) this.checks.set(type, TypeCompiler.Compile(schema));
-    for (const [type, fields] of Object.entries(fragments)) {
-      this.envelopes.set(type, { fields, check: TypeCompiler.Compile(without(schemas[type]!, fields)) });
-    }
+  constructor(private readonly side: "client" | "owner") {
+    this.checks = new Map(Object.entries(validators[side]));
   }
 
   /** Throws ERR_CUDA_IPC_PROTOCOL. */
   received(message: { type: string }): void {
-    const check = this.checks.get(message.type);
-    if (check === undefined) {
-      throw violation(`There is no message ${quoted(message.type)} in this direction.`);
-    }
-    refuse(check, message, message.type);
+    const { type } = message;
+    const check = this.checks.get(type);
+    if (check === undefined) throw violation(`There is no message ${quoted(type)} in this direction.`);
+    if (!check(message)) throw refusal(this.side, type, message);
   }
 
   /** The same for a message on its way out, in which fragments may stand for values that have been checked. */
   sent(message: { type: string }): void {
-    const envelope = this.envelopes.get(message.type);
-    const fields = message as Record<string, unknown>;
-    if (envelope?.fields.every((field) => fields[field] instanceof Fragment)) {
-      refuse(envelope.check, message, message.type);
+    const { type } = message;
+    const fields = this.side === "owner" ? fragmentFields.get(type) : undefined;
+    if (fields?.every((field) => (message as Record<string, unknown>)[field] instanceof Fragment)) {
+      if (!validators.envelope[type]!(message)) throw refusal("envelope", type, message);
     } else {
       this.received(message);
     }
   }
 }
 
-export const clientChecks = new MessageChecks(clientSchemas);
-export const ownerChecks = new MessageChecks(ownerSchemas, { attached: ["version", "slabs"] });
-
-const versionCheck = TypeCompiler.Compile(values.versionInfo);
-const slabsCheck = TypeCompiler.Compile(Type.Array(values.slabInfo));
+export const clientChecks = new MessageChecks("client");
+export const ownerChecks = new MessageChecks("owner");
 
 /** The parts of an `attached` that are the same for every worker: checked and serialised once for each version. */
 export function versionFragment(version: VersionInfo): Fragment<VersionInfo> {
-  refuse(versionCheck, version, "version");
-  return new Fragment(version);
+  return checkedFragment("version", version);
 }
 
 export function slabsFragment(slabs: SlabInfo[]): Fragment<SlabInfo[]> {
-  refuse(slabsCheck, slabs, "slabs");
-  return new Fragment(slabs);
+  return checkedFragment("slabs", slabs);
 }
 
-function without(schema: TObject, fields: string[]): TObject {
-  return Type.Object({
-    ...schema.properties,
-    ...Object.fromEntries(fields.map((field) => [field, Type.Unknown()])),
-  });
+function checkedFragment<T>(name: "version" | "slabs", value: T): Fragment<T> {
+  if (!validators.part[name]!(value)) throw refusal("part", name, value);
+  return new Fragment(value);
 }
 
-function refuse(check: TypeCheck<TSchema>, value: unknown, what: string): void {
-  if (check.Check(value)) return;
-  const first = check.Errors(value).First();
-  throw violation(
-    `The message ${quoted(what)} is not as specified: ${first?.path || "/"}: ${first?.message}.`,
-  );
+function refusal(kind: CheckedKind, name: string, value: unknown): CudaIpcError {
+  const { explain } = require("./explain.js") as typeof import("./explain.js");
+  return violation(`The message ${quoted(name)} is not as specified: ${explain(kind, name, value)}.`);
 }
 
 function violation(message: string): CudaIpcError {

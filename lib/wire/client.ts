@@ -3,18 +3,18 @@ import type { NativeChannel, NativeFd } from "../native.js";
 import { clientChecks, ownerChecks } from "./check.js";
 import { Connection, type StartChannel } from "./connection.js";
 import { protocolVersion } from "./limits.js";
-import {
-  type Body,
-  type ClientMessages,
-  type EventType,
-  type OwnerMessage,
-  type OwnerMessages,
-  type ReplyMessage,
-  type RequestMessage,
-  type RequestType,
-  replyTypes,
+import type {
+  Body,
+  ClientMessages,
+  EventType,
+  OwnerMessage,
+  OwnerMessages,
+  ReplyMessage,
+  RequestMessage,
+  RequestType,
 } from "./messages.js";
 import { PendingRequests, type Reply, type RequestOptions } from "./pending.js";
+import { replyTypes } from "./replies.js";
 
 export interface ClientOptions {
   channel: NativeChannel;

@@ -7,6 +7,11 @@ export class Fragment<T> {
   }
 }
 
+/** For each message in which fragments may stand, the fields that are fragments then. */
+export const fragmentFields: ReadonlyMap<string, readonly string[]> = new Map([
+  ["attached", ["version", "slabs"]],
+]);
+
 /** A message of type T in which some fields may be serialised already. */
 export type Fragmented<T> = { [K in keyof T]: T[K] | Fragment<T[K]> };
 

@@ -1,5 +1,6 @@
 import { type Static, type TObject, type TProperties, Type } from "@sinclair/typebox";
 import { maxFrameFds, maxLeasesPerRequest } from "./limits.js";
+import type { replyTypes } from "./replies.js";
 import { values } from "./values.js";
 
 const {
@@ -99,15 +100,6 @@ export type ClientMessages = { [K in keyof typeof clientSchemas]: Static<(typeof
 export type OwnerMessages = { [K in keyof typeof ownerSchemas]: Static<(typeof ownerSchemas)[K]> };
 export type ClientMessage = ClientMessages[keyof ClientMessages];
 export type OwnerMessage = OwnerMessages[keyof OwnerMessages];
-
-/** Which reply answers which request; every request may be answered by `error` instead. */
-export const replyTypes = {
-  attach: "attached",
-  retain: "retained",
-  release: "released",
-  reclaim: "reclaimed",
-  status: "statusReply",
-} as const;
 
 export type RequestType = keyof typeof replyTypes;
 export type RequestMessage<K extends RequestType = RequestType> = ClientMessages[K];

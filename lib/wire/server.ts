@@ -4,17 +4,17 @@ import { clientChecks, ownerChecks } from "./check.js";
 import { asCoded, Connection, describeError, type StartChannel } from "./connection.js";
 import type { Fragmented } from "./fragment.js";
 import { maxFrameBytes, protocolVersion } from "./limits.js";
-import {
-  type Body,
-  type ClientMessage,
-  type ClientMessages,
-  type EventType,
-  type OwnerMessages,
-  type ReplyMessage,
-  type RequestMessage,
-  type RequestType,
-  replyTypes,
+import type {
+  Body,
+  ClientMessage,
+  ClientMessages,
+  EventType,
+  OwnerMessages,
+  ReplyMessage,
+  RequestMessage,
+  RequestType,
 } from "./messages.js";
+import { replyTypes } from "./replies.js";
 
 /** What a handler answers: the reply's fields, and descriptors, which stay the handler's. */
 export interface Answer<K extends RequestType> {

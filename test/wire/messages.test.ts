@@ -1,7 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { clientChecks, ownerChecks, slabsFragment, versionFragment } from "../../dist/lib/wire/check.js";
 import { packTensors, unpackTensors } from "../../dist/lib/wire/manifest.js";
-import { clientSchemas, ownerSchemas, replyTypes, reservedTypes } from "../../dist/lib/wire/messages.js";
+import { clientSchemas, ownerSchemas, reservedTypes } from "../../dist/lib/wire/messages.js";
+import { replyTypes } from "../../dist/lib/wire/replies.js";
 import { example, examples } from "./examples.js";
 
 const refused = expect.objectContaining({ code: "ERR_CUDA_IPC_PROTOCOL" });

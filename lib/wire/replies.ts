@@ -1,0 +1,8 @@
+/** Which reply answers which request; every request may be answered by `error` instead. */
+export const replyTypes = {
+  attach: "attached",
+  retain: "retained",
+  release: "released",
+  reclaim: "reclaimed",
+  status: "statusReply",
+} as const;
