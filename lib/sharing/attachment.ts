@@ -1,7 +1,7 @@
 import { CudaIpcError } from "../errors.js";
+import { contentBytes } from "../loading/identity.js";
+import type { TensorEntry } from "../loading/plan.js";
 import type { NativeEvent, NativeFd, NativeMapping, NativeStream, Sharing } from "../native.js";
-import { contentBytes } from "./identity.js";
-import type { TensorEntry } from "./manifest.js";
 
 /** What a worker knows of the version it holds. */
 export interface VersionFacts {

@@ -1,10 +1,10 @@
 import { EventEmitter } from "node:events";
 import type { CudaIpcError } from "../errors.js";
+import type { LoadedSlabs } from "../loading/loaded.js";
+import { closeSlab, type OwnedSlab } from "../loading/owned-slab.js";
+import type { TensorEntry } from "../loading/plan.js";
 import type { VersionFacts } from "./attachment.js";
 import type { Effects, Ledger } from "./ledger.js";
-import type { LoadedSlabs } from "./loader.js";
-import type { TensorEntry } from "./manifest.js";
-import { closeSlab, type OwnedSlab } from "./slab.js";
 
 /** A version as its owner keeps it: the memory, and what a worker is told about it. */
 export interface CatalogEntry extends VersionFacts {

@@ -1,11 +1,7 @@
 import { CudaIpcError } from "../errors.js";
 import { type Dtype, isDtype, tensorBytes } from "../formats/dtypes.js";
+import type { TensorEntry } from "../loading/plan.js";
 import type { ManifestTensor } from "../wire/manifest.js";
-
-/** One tensor of a version: what it is, and where in which slab it lies. */
-export interface TensorEntry extends ManifestTensor {
-  readonly dtype: Dtype;
-}
 
 /**
  * Holds a manifest that came over the wire against the slabs that came with it: every tensor is of a known dtype,

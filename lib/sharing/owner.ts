@@ -1,17 +1,18 @@
 import { EventEmitter } from "node:events";
 import { rm } from "node:fs/promises";
 import { CudaIpcError, invalidArgument } from "../errors.js";
+import { loadInline } from "../loading/inline.js";
+import type { LoadProgress } from "../loading/loaded.js";
+import { closeSlab } from "../loading/owned-slab.js";
+import type { Placement } from "../loading/plan.js";
+import type { WeightsInput } from "../loading/source.js";
 import { type NativeFileLock, type NativeListener, native, type Sharing } from "../native.js";
 import { Catalog, type CatalogEntry } from "./catalog.js";
 import { randomId } from "./ids.js";
 import { Ledger, type LedgerLimits } from "./ledger.js";
-import { type LoadProgress, loadSlabs } from "./loader.js";
 import { OwnerServer } from "./owner-server.js";
-import { type Placement, planLoad } from "./plan.js";
 import { SerialQueue } from "./serial-queue.js";
-import { closeSlab } from "./slab.js";
 import { prepareSocketFolder, resolveSocket } from "./socket-path.js";
-import { openSource, type WeightsInput } from "./source.js";
 import { Version } from "./version.js";
 
 export interface OwnerOptions {
@@ -153,20 +154,14 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
     }
     return queue.run(async () => {
       signal.throwIfAborted();
-      const weights = await openSource(source, signal);
-      const plan = planLoad(weights, options.device);
-      const sharing = await chooseSharing(
-        plan.slabs.map((slab) => slab.device),
-        options.sharing,
-      );
-      const loaded = await loadSlabs(weights, plan, { ...options, sharing, signal });
+      const loaded = await loadInline(source, { ...options, signal });
       if (signal.aborted) {
         await Promise.all(loaded.slabs.map(closeSlab));
         throw signal.reason;
       }
       const { writable = false, pinned = false } = options;
-      const facts = { id: randomId(), set: name, writable, pinned, source: weights.description };
-      const { entry, superseded } = this.catalog.publish(facts, sharing, loaded);
+      const facts = { id: randomId(), set: name, writable, pinned, source: loaded.source };
+      const { entry, superseded } = this.catalog.publish(facts, loaded.sharing, loaded);
       if (superseded !== undefined) this.server.announceVersion(entry);
       return this.handle(entry);
     });
@@ -276,30 +271,6 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
     if (this.closing !== undefined)
       throw new CudaIpcError("ERR_CUDA_IPC_CLOSED", "The owner has been closed.");
   }
-}
-
-async function chooseSharing(devices: readonly number[], asked: Sharing | undefined): Promise<Sharing> {
-  if (asked !== undefined && asked !== "vmm" && asked !== "ipc") {
-    throw invalidArgument("sharing", '"vmm" or "ipc"', asked);
-  }
-  const known = await native.devices();
-  for (const device of devices) {
-    if (known[device] !== undefined) continue;
-    throw new CudaIpcError(
-      "ERR_CUDA_IPC_INVALID_DEVICE",
-      `There is no device ${device}: this process sees ${known.length}. CUDA_VISIBLE_DEVICES says which ones.`,
-      { details: { device, devices: known.length } },
-    );
-  }
-  const without = devices.find((device) => !known[device]!.vmm);
-  if (asked === "vmm" && without !== undefined) {
-    throw new CudaIpcError(
-      "ERR_CUDA_IPC_NO_VMM",
-      `Device ${without} (${known[without]!.name}) cannot share virtual-memory-management allocations as file descriptors. Use sharing: "ipc".`,
-      { details: { device: without } },
-    );
-  }
-  return asked ?? (without === undefined ? "vmm" : "ipc");
 }
 
 function leasesHeld(versions: readonly Version[]): CudaIpcError {

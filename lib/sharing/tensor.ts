@@ -1,8 +1,8 @@
 import { CudaIpcError, invalidArgument } from "../errors.js";
 import { type Dtype, type HostArray, hostArray } from "../formats/dtypes.js";
+import type { TensorEntry } from "../loading/plan.js";
 import { native } from "../native.js";
 import type { Attachment } from "./attachment.js";
-import type { TensorEntry } from "./manifest.js";
 import type { Weights } from "./weights.js";
 
 /** A named view into the device memory of a weight set. Holds its Weights, and so the lease, alive. */

@@ -1,10 +1,10 @@
 import { EventEmitter } from "node:events";
 import { CudaIpcError } from "../errors.js";
+import { contentChecksum } from "../loading/identity.js";
 import { type Access, native } from "../native.js";
 import { type After, nativeAfter } from "./after.js";
 import type { Attachment } from "./attachment.js";
 import { watchForCollection } from "./collection.js";
-import { contentChecksum } from "./identity.js";
 import type { RefCount } from "./ledger-types.js";
 import { Tensor } from "./tensor.js";
 

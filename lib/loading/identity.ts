@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { defaultAlignment } from "../formats/layout.js";
-import type { TensorEntry } from "./manifest.js";
+import type { TensorEntry } from "./plan.js";
 
 /** How many bytes of a slab count as content: up to the aligned end of its last tensor, and at least 1. */
 export function contentBytes(tensors: Iterable<TensorEntry>, slab: number): number {

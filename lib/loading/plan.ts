@@ -1,12 +1,18 @@
 import { CudaIpcError, invalidArgument } from "../errors.js";
+import type { Dtype } from "../formats/dtypes.js";
 import { layoutSlab } from "../formats/layout.js";
 import type { TensorSource } from "../formats/safetensors.js";
 import type { LoadRun } from "../native.js";
-import type { TensorEntry } from "./manifest.js";
+import type { ManifestTensor } from "../wire/manifest.js";
 import type { WeightsSource } from "./source.js";
 
 /** Chooses a device (an ordinal of this process) for each tensor. */
 export type Placement = number | ((tensor: TensorSource) => number);
+
+/** One tensor of a version: what it is, and where in which slab it lies. */
+export interface TensorEntry extends ManifestTensor {
+  readonly dtype: Dtype;
+}
 
 /** One slab to be allocated and filled. */
 export interface SlabPlan {
@@ -58,6 +64,11 @@ export function planLoad(source: WeightsSource, placement: Placement = 0): LoadP
     return { name, dtype, shape, slab, offset: offsets[slab]!.get(name)!, bytes };
   });
   return { slabs, tensors };
+}
+
+/** Bytes of all tensors together. */
+export function totalBytes(plan: LoadPlan): number {
+  return plan.tensors.reduce((sum, tensor) => sum + tensor.bytes, 0);
 }
 
 function gapsBetween(runs: readonly LoadRun[], end: number): [number, number][] {

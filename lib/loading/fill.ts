@@ -1,0 +1,117 @@
+import { randomBytes } from "node:crypto";
+import { type NativeCancel, type NativeSlab, native, type Sharing } from "../native.js";
+import { closeSlab, type OwnedSlab } from "./owned-slab.js";
+import type { SlabPlan } from "./plan.js";
+
+/** What a load has got done so far. */
+export interface FillProgress {
+  /** Bytes on the device so far. */
+  bytes: number;
+  /** Bytes per second since the copying began. */
+  rate: number;
+}
+
+export interface FillOptions {
+  sharing: Sharing;
+  onProgress?: (progress: FillProgress) => void;
+  signal?: AbortSignal;
+  /** Reader threads; default: what the machine repays. */
+  threads?: number;
+}
+
+/** Memory that holds its content, and the device's checksum of that. */
+export interface FilledSlab {
+  slab: OwnedSlab;
+  checksum: Buffer;
+}
+
+/**
+ * Allocates, fills and checksums every slab of a plan in this process, from files by path or from memory. A failure
+ * or an abort leaves nothing allocated.
+ */
+export async function fillSlabs(
+  parts: (string | Uint8Array)[],
+  plans: readonly SlabPlan[],
+  options: FillOptions,
+): Promise<FilledSlab[]> {
+  const { signal } = options;
+  signal?.throwIfAborted();
+  const cancel = native.createCancel();
+  const abort = () => cancel.cancel();
+  signal?.addEventListener("abort", abort, { once: true });
+  const progress = new ProgressMeter(options.onProgress);
+  const filled: FilledSlab[] = [];
+  try {
+    for (const plan of plans) {
+      filled.push(await fillSlab(parts, plan, options, cancel, progress));
+      signal?.throwIfAborted();
+    }
+    return filled;
+  } catch (error) {
+    await Promise.all(filled.map(({ slab }) => closeSlab(slab)));
+    // The caller's own reason, as every aborted operation gives it.
+    throw signal?.aborted ? signal.reason : error;
+  } finally {
+    signal?.removeEventListener("abort", abort);
+  }
+}
+
+async function fillSlab(
+  parts: (string | Uint8Array)[],
+  plan: SlabPlan,
+  { sharing, threads }: FillOptions,
+  cancel: NativeCancel,
+  progress: ProgressMeter,
+): Promise<FilledSlab> {
+  const { device } = plan;
+  const id = randomBytes(16);
+  const uuid = (await native.devices())[device]?.uuid;
+  const memory = await native.createSlab({ id, device, bytes: plan.bytes, sharing });
+  try {
+    const base = memory.devicePointer;
+    // Many small gaps: one pass over everything is quicker than a call for each.
+    const gaps: SlabPlan["gaps"] = plan.gaps.length > 64 ? [[0, plan.bytes]] : plan.gaps;
+    for (const [offset, bytes] of gaps) await native.memset(device, base + BigInt(offset), 0, 1, bytes);
+    await native.load({
+      device,
+      base,
+      sources: parts,
+      runs: plan.runs,
+      threads,
+      onProgress: progress.slab(),
+      cancel,
+    });
+    const checksum = await native.checksum(device, base, plan.bytes);
+    const facts = { id: id.toString("hex"), device: uuid!, bytes: memory.bytes, sharing };
+    return { slab: await keep(memory, facts), checksum };
+  } catch (error) {
+    await memory.close();
+    throw error;
+  }
+}
+
+async function keep(memory: NativeSlab, facts: Omit<OwnedSlab, "fd" | "allocation">): Promise<OwnedSlab> {
+  if (facts.sharing === "ipc") return { ...facts, allocation: memory };
+  const fd = memory.exportFd();
+  await memory.close();
+  return { ...facts, fd };
+}
+
+/** Adds the slabs' progress up. */
+class ProgressMeter {
+  private readonly started = process.hrtime.bigint();
+  private done = 0;
+
+  constructor(private readonly report: ((progress: FillProgress) => void) | undefined) {}
+
+  slab(): ((bytes: number) => void) | undefined {
+    const { report } = this;
+    if (report === undefined) return undefined;
+    const before = this.done;
+    return (bytes) => {
+      this.done = before + bytes;
+      const seconds = Number(process.hrtime.bigint() - this.started) / 1e9;
+      report({ bytes: this.done, rate: this.done / Math.max(seconds, 1e-9) });
+    };
+  }
+}

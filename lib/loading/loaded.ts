@@ -1,0 +1,30 @@
+import type { Sharing } from "../native.js";
+import type { FillProgress } from "./fill.js";
+import type { OwnedSlab } from "./owned-slab.js";
+import type { Placement, TensorEntry } from "./plan.js";
+
+export interface LoadProgress extends FillProgress {
+  /** Bytes of all tensors together. */
+  totalBytes: number;
+}
+
+export interface LoaderOptions {
+  device?: Placement;
+  /** Undefined: "vmm" where every device supports it, else "ipc". */
+  sharing?: Sharing;
+  onProgress?: (progress: LoadProgress) => void;
+  signal?: AbortSignal;
+  /** Reader threads; default: what the machine repays. */
+  threads?: number;
+}
+
+/** A version's memory, filled and checksummed, not yet published. */
+export interface LoadedSlabs {
+  sharing: Sharing;
+  slabs: OwnedSlab[];
+  tensors: TensorEntry[];
+  /** The identity of the content: 32 hex characters. */
+  checksum: string;
+  /** Where it came from, for people. */
+  source: string;
+}
