@@ -1,0 +1,246 @@
+import { CudaIpcError } from "../errors.js";
+import { Groups } from "./groups.js";
+import type { ProcessIdentity } from "./ledger-types.js";
+import { lockExists, lockForeign, lockLimit, lockTimeout } from "./lock-errors.js";
+import {
+  defaultLockLimits,
+  type HeldLock,
+  type LockEffects,
+  type LockEnd,
+  type LockLimits,
+  type LockName,
+  type LockRequest,
+  type LockSnapshot,
+} from "./lock-types.js";
+
+export * from "./lock-types.js";
+
+/** One request: the holder of its lock, or one who waits for it. */
+interface Entry {
+  readonly lock: string;
+  readonly queue: Queue;
+  readonly process: ProcessIdentity;
+  /** Of one who waits. A holder stays one without a connection. */
+  connection: number | undefined;
+  since: number;
+}
+
+interface Queue extends LockName {
+  holder: Entry | undefined;
+  /** In the order of arrival. */
+  readonly waiting: Set<Entry>;
+}
+
+/**
+ * Who holds which named lock, and who waits for it: first come, first served, whoever asks, so a second request of
+ * the holder's own process waits like any other.
+ *
+ * A lock ends when its holder's process releases it or is dead, and by nothing else: end-of-file proves no death, and
+ * the work that the lock protects may still be running on the device.
+ *
+ * Pure: it reads no clock and answers nobody. Every operation either throws and has changed nothing, or returns what
+ * it changed.
+ */
+export class LockTable {
+  private readonly limits: LockLimits;
+  private readonly queues = new Map<string, Queue>();
+  private readonly entries = new Map<string, Entry>();
+  private readonly ofProcess = new Groups<string, Entry>();
+  private readonly waitingOn = new Groups<number, Entry>();
+  private closedGate = false;
+
+  constructor(limits: Partial<LockLimits> = {}) {
+    this.limits = { ...defaultLockLimits, ...limits };
+  }
+
+  /** The successor of the owner that took the snapshot. Grants nothing until `recovered()`. */
+  static restore(snapshot: LockSnapshot, limits?: Partial<LockLimits>): LockTable {
+    const table = new LockTable(limits);
+    table.closedGate = true;
+    for (const { lock, set, name, process, since } of snapshot.locks) {
+      const queue = table.queue({ set, name });
+      if (queue.holder !== undefined || table.entries.has(lock)) {
+        throw new CudaIpcError(
+          "ERR_CUDA_IPC_SNAPSHOT",
+          `The snapshot holds the lock ${lock} (${JSON.stringify(name)}) twice: it is damaged and cannot be restored.`,
+        );
+      }
+      queue.holder = table.add({ lock, queue, process: { ...process }, connection: undefined, since });
+    }
+    return table;
+  }
+
+  /** While true nothing is granted: a holder that the table does not know of might still be there. */
+  get recovering(): boolean {
+    return this.closedGate;
+  }
+
+  /** Every holder is known now: grants what can be granted. */
+  recovered(now: number): LockEffects {
+    this.closedGate = false;
+    const effects = noEffects();
+    for (const queue of [...this.queues.values()]) this.advance(queue, effects, now);
+    return effects;
+  }
+
+  /**
+   * Grants the lock, or queues the request. Repeated under the same id, by the same process, it is the same request:
+   * held already, or waiting on in its place, on the new connection.
+   */
+  acquire(request: LockRequest, now: number): LockEffects & { held: boolean } {
+    const { lock, set, name, process, connection, wait } = request;
+    const known = this.entries.get(lock);
+    if (known !== undefined) return { ...noEffects(), held: this.repeat(known, request) };
+    const queue = this.queues.get(key(request));
+    const free = !this.closedGate && queue?.holder === undefined;
+    if (!free && !wait) throw lockTimeout({ set, name }, 0, this.holder(request));
+    this.checkRoom(process);
+    const entry = this.add({ lock, queue: this.queue({ set, name }), process, connection, since: now });
+    entry.queue.waiting.add(entry);
+    this.waitingOn.add(connection, entry);
+    const effects = noEffects();
+    this.advance(entry.queue, effects, now);
+    return { ...effects, held: entry.queue.holder === entry };
+  }
+
+  /**
+   * Ends locks of a process, held or waited for. Those that are gone already are skipped; one of another process
+   * refuses all of them.
+   */
+  release(locks: Iterable<string>, process: string, now: number): LockEffects {
+    const own = [...new Set(locks)].flatMap((lock) => {
+      const entry = this.entries.get(lock);
+      if (entry !== undefined && entry.process.key !== process) throw lockForeign(lock);
+      return entry ?? [];
+    });
+    return this.end(own, "released", now);
+  }
+
+  /** Whoever waited on the connection does so no longer. Holders are not touched: end-of-file is not death. */
+  connectionClosed(connection: number, now: number): LockEffects {
+    return this.end(this.waitingOn.of(connection), "released", now);
+  }
+
+  /** The process is provably dead: its locks pass on, in one step, so that none passes to another request of it. */
+  processExited(process: string, now: number): LockEffects {
+    return this.end(this.ofProcess.of(process), "process-exited", now);
+  }
+
+  /** Those of the locks that the process holds. */
+  heldBy(locks: Iterable<string>, process: string): string[] {
+    return [...new Set(locks)].filter((lock) => {
+      const entry = this.entries.get(lock);
+      return entry?.process.key === process && entry.queue.holder === entry;
+    });
+  }
+
+  holder(name: LockName): HeldLock | undefined {
+    const entry = this.queues.get(key(name))?.holder;
+    return entry && view(entry);
+  }
+
+  /** Every lock that is held. */
+  list(): (HeldLock & { waiting: number })[] {
+    return [...this.queues.values()].flatMap(({ holder, waiting }) =>
+      holder === undefined ? [] : { ...view(holder), waiting: waiting.size },
+    );
+  }
+
+  /** Everybody who waits, by lock id, in the order in which they will be served. */
+  waiting(name: LockName): string[] {
+    return [...(this.queues.get(key(name))?.waiting ?? [])].map(({ lock }) => lock);
+  }
+
+  /** Whether the process holds a lock here, or waits for one. */
+  knows(process: string): boolean {
+    return this.ofProcess.count(process) > 0;
+  }
+
+  /** Plain JSON, for `LockTable.restore`. */
+  snapshot(): LockSnapshot {
+    return { format: 1, locks: this.list().map(({ waiting, ...held }) => held) };
+  }
+
+  private repeat(entry: Entry, { lock, set, name, process, connection }: LockRequest): boolean {
+    const { queue } = entry;
+    if (entry.process.key !== process.key || queue.set !== set || queue.name !== name) throw lockExists(lock);
+    if (queue.holder === entry) return true;
+    this.waitingOn.delete(entry.connection!, entry);
+    entry.connection = connection;
+    this.waitingOn.add(connection, entry);
+    return false;
+  }
+
+  private checkRoom(process: ProcessIdentity): void {
+    const { locks, locksPerProcess } = this.limits;
+    const own = this.ofProcess.count(process.key);
+    if (own >= locksPerProcess) throw lockLimit("process", own, locksPerProcess);
+    if (this.entries.size >= locks) throw lockLimit("owner", this.entries.size, locks);
+  }
+
+  /** Takes all of them out first, so that none of them is granted on the way. */
+  private end(entries: readonly Entry[], reason: LockEnd, now: number): LockEffects {
+    const effects = noEffects();
+    for (const entry of entries) {
+      const { queue } = entry;
+      this.entries.delete(entry.lock);
+      this.ofProcess.delete(entry.process.key, entry);
+      if (queue.holder === entry) {
+        queue.holder = undefined;
+        effects.ended.push({ ...view(entry), reason });
+      } else {
+        this.stopWaiting(entry);
+        effects.dropped.push(entry.lock);
+      }
+    }
+    for (const { queue } of entries) this.advance(queue, effects, now);
+    return effects;
+  }
+
+  /** Gives a free lock to whoever has waited longest; forgets a lock that nobody wants. */
+  private advance(queue: Queue, effects: LockEffects, now: number): void {
+    if (queue.holder !== undefined) return;
+    const [first] = queue.waiting;
+    if (first === undefined) {
+      this.queues.delete(key(queue));
+      return;
+    }
+    if (this.closedGate) return;
+    this.stopWaiting(first);
+    first.since = now;
+    queue.holder = first;
+    effects.granted.push(view(first));
+  }
+
+  private stopWaiting(entry: Entry): void {
+    entry.queue.waiting.delete(entry);
+    this.waitingOn.delete(entry.connection!, entry);
+    entry.connection = undefined;
+  }
+
+  private queue({ set, name }: LockName): Queue {
+    const known = this.queues.get(key({ set, name }));
+    if (known !== undefined) return known;
+    const queue: Queue = { set, name, holder: undefined, waiting: new Set() };
+    this.queues.set(key(queue), queue);
+    return queue;
+  }
+
+  private add(entry: Entry): Entry {
+    this.entries.set(entry.lock, entry);
+    this.ofProcess.add(entry.process.key, entry);
+    return entry;
+  }
+}
+
+function key({ set, name }: LockName): string {
+  return JSON.stringify([set, name]);
+}
+
+function view({ lock, queue: { set, name }, process, since }: Entry): HeldLock {
+  return { lock, set, name, process, since };
+}
+
+function noEffects(): LockEffects {
+  return { ended: [], granted: [], dropped: [] };
+}
