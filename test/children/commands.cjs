@@ -5,7 +5,8 @@ module.exports = function serve(commands) {
       const value = await commands[command](...values);
       process.send({ id, value });
     } catch (error) {
-      process.send({ id, error: { code: error.code ?? error.name, message: error.message } });
+      const { code, message, cudaName, details } = error;
+      process.send({ id, error: { code: code ?? error.name, message, cudaName, details } });
     }
   });
 };

@@ -23,6 +23,15 @@ serve({
   },
   write: (pointer, data) => cuda.cudaMemcpy(pointer, data),
   memory: () => cuda.cudaMemGetInfo(),
+  async memoryInUse() {
+    let used = 0;
+    for (let device = 0; device < (await cuda.cudaGetDeviceCount()); device++) {
+      const { freeBytes, totalBytes } = await cuda.cudaMemGetInfo({ device });
+      used += totalBytes - freeBytes;
+    }
+    return used;
+  },
+  settle: () => ({ mappings: 0, references: 0, fds: {} }),
   async export(pointer) {
     return cuda.handleToBase64(await cuda.cudaIpcGetMemHandle(pointer));
   },

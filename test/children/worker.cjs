@@ -1,12 +1,15 @@
 // A worker process: attaches, reads, releases as the test says.
 const { createHash } = require("node:crypto");
-const { attach } = require("../../dist/lib/index.js");
+const { attach, builtinModule, Event, Stream } = require("../../dist/lib/index.js");
 const { native } = require("../../dist/lib/native.js");
 const serve = require("./commands.cjs");
+const inspect = require("./inspect.cjs");
+const hoard = require("./hoard.cjs");
 
 const held = new Map();
 let next = 0;
 let unreleased = 0;
+let fdsBefore;
 
 process.on("warning", (warning) => {
   if (warning.code?.startsWith("CUDA_IPC")) serve.emit("warning", warning.code);
@@ -15,7 +18,7 @@ process.on("warning", (warning) => {
 function keep(weights) {
   const key = next++;
   held.set(key, weights);
-  for (const event of ["superseded", "retired", "ownerlost"]) {
+  for (const event of ["superseded", "retired", "ownerlost", "ownerfound"]) {
     weights.on(event, (detail) =>
       serve.emit(event, { key, detail: detail instanceof Error ? detail.code : detail }),
     );
@@ -23,14 +26,29 @@ function keep(weights) {
   return key;
 }
 
+async function forget(name, options, use) {
+  const weights = await attach(name, options);
+  await use(weights.tensor(weights.names()[0]));
+}
+
 serve({
+  ...hoard,
+  async warmUp() {
+    await inspect.warmUp();
+    fdsBefore = inspect.openFds();
+  },
   async attach(name, options) {
     return keep(await attach(name, options));
   },
+  async attachThenRelease(name, options) {
+    const weights = await attach(name, options);
+    await weights.release();
+  },
+  /** Aborts the attach at once, or with `after` once the owner has been asked. */
   async abortedAttach(name, options) {
     const controller = new AbortController();
     const attaching = attach(name, { ...options, signal: controller.signal });
-    controller.abort();
+    controller.abort(Object.assign(new Error("enough"), { code: "ENOUGH" }));
     await attaching;
   },
   facts(key) {
@@ -47,8 +65,16 @@ serve({
   async read(key, tensor) {
     return held.get(key).tensor(tensor).toBuffer();
   },
+  async toHost(key, tensor) {
+    return held.get(key).tensor(tensor).toHost();
+  },
   async write(key, tensor, data) {
     await held.get(key).tensor(tensor).write(data);
+  },
+  tensorFacts(key) {
+    return [...held.get(key).tensors()].map(({ name, dtype, shape, bytes, device, devicePointer }) => ({
+      ...{ name, dtype, shape: [...shape], bytes, device, devicePointer },
+    }));
   },
   async hashes(key) {
     const hashes = {};
@@ -64,24 +90,56 @@ serve({
   },
   computeChecksum: (key) => held.get(key).computeChecksum(),
   pointer: (key, tensor) => held.get(key).tensor(tensor).devicePointer,
+  /** Attaches and loses the weights, with or without a raw pointer out of them. */
   async attachAndForget(name, options, expose) {
-    // In a frame of its own, so that nothing on the stack keeps the weights.
-    await (async () => {
-      const weights = await attach(name, options);
-      const tensor = weights.tensor(weights.names()[0]);
+    await forget(name, options, async (tensor) => {
       if (expose) unreleased = tensor.devicePointer;
       else await tensor.toBuffer();
-    })();
+    });
     return typeof unreleased;
   },
+  /** Keeps one tensor and nothing else of the weights. */
+  async attachForTensor(name, options, tensor) {
+    const weights = await attach(name, options);
+    held.set("tensor", weights.tensor(tensor));
+  },
+  readTensor: () => held.get("tensor").toBuffer(),
+  forgetTensor: () => held.delete("tensor"),
   async collect() {
     for (let round = 0; round < 20; round++) {
       global.gc();
       await new Promise(setImmediate);
     }
   },
+  /** Fills a tensor over and over, on a stream of its own, and releases while that runs. */
+  async releaseUnderWork(key, tensor, after, launches) {
+    const weights = held.get(key);
+    const view = weights.tensor(tensor);
+    const module = await builtinModule(view.device);
+    const fill = await module.function("cuda_ipc_fill_u32");
+    const stream = await Stream.create({ device: view.device });
+    const event = await Event.create({ device: view.device, timing: false });
+    const count = BigInt(view.bytes / 4);
+    for (let value = 1; value <= launches; value++) {
+      const args = [{ pointer: view.devicePointer }, { u64: count }, { u32: value }];
+      fill.launch({ grid: 64, block: 256, stream, args });
+    }
+    event.record(stream);
+    const pendingAtRelease = !event.query();
+    await weights.release({ after: { stream, event, default: undefined, nothing: null }[after] });
+    const doneAfterRelease = event.query();
+    await stream.synchronize();
+    await Promise.all([stream.dispose(), event.dispose()]);
+    return { pendingAtRelease, doneAfterRelease };
+  },
   mappings: () => native.mappingStatistics(),
   memory: (device = 0) => native.memoryInfo(device),
-  openFds: () => require("node:fs").readdirSync("/proc/self/fd").length,
-  pid: () => process.pid,
+  devices: async () => (await native.devices()).map(({ uuid }) => uuid),
+  openFds: () => inspect.openFds(),
+  /** Releases everything; what is left then. */
+  async settle() {
+    for (const weights of held.values()) await weights.release?.();
+    held.clear();
+    return inspect.leftovers(fdsBefore);
+  },
 });

@@ -1,0 +1,68 @@
+// An owner in a process of its own: listens, loads and closes as the test says.
+const { Owner } = require("../../dist/lib/index.js");
+const { native } = require("../../dist/lib/native.js");
+const serve = require("./commands.cjs");
+const inspect = require("./inspect.cjs");
+const hoard = require("./hoard.cjs");
+
+let owner;
+let fdsBefore;
+
+const facts = ({
+  id,
+  number,
+  set,
+  sharing,
+  checksum,
+  bytes,
+  tensors,
+  devices,
+  state,
+  refCount,
+  holders,
+}) => ({
+  ...{ id, number, set, sharing, checksum, bytes, tensors, devices, state, refCount, holders },
+});
+const find = (id) => owner.versions().find((version) => version.id === id);
+
+serve({
+  ...hoard,
+  async warmUp() {
+    await inspect.warmUp();
+    fdsBefore = inspect.openFds();
+  },
+  async listen(options) {
+    owner = await Owner.listen(options);
+    owner.on("peererror", (error) => serve.emit("peererror", error.code));
+    owner.on("error", (error) => serve.emit("error", error.code));
+    return owner.id;
+  },
+  /** `placement`: devices by the tensors' names, where it is not one for all. */
+  async load(name, source, { placement, ...options } = {}) {
+    const device = placement === undefined ? options.device : (tensor) => placement[tensor.name];
+    return facts(await owner.load(name, source, { ...options, device }));
+  },
+  /** Tells of the load's first progress, so that the test can do something in the middle of it. */
+  async loadSlowly(name, source, options) {
+    const onProgress = (progress) => serve.emit("progress", progress);
+    return facts(await owner.load(name, source, { ...options, onProgress }));
+  },
+  /** Aborts at the first progress. */
+  async abortedLoad(name, source, options) {
+    const controller = new AbortController();
+    const onProgress = () => controller.abort(Object.assign(new Error("enough"), { code: "ENOUGH" }));
+    await owner.load(name, source, { ...options, onProgress, signal: controller.signal });
+  },
+  version: (id) => facts(find(id)),
+  versions: () => owner.versions().map(facts),
+  waitForRefCount: (id, count) => find(id).waitForRefCount((now) => now === count),
+  retire: (name) => owner.retire(name),
+  close: (options) => owner.close(options),
+  memory: (device = 0) => native.memoryInfo(device),
+  /** Closes the owner; what is left then. */
+  async settle() {
+    await owner?.close();
+    owner = undefined;
+    return inspect.leftovers(fdsBefore);
+  },
+});

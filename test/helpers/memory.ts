@@ -1,0 +1,24 @@
+// Device memory in use. What a process lets go of may come back a moment later (its loader has yet to die, a
+// driver frees lazily), so every comparison waits for the value it wants, within a bound.
+import { expect } from "vitest";
+import { native } from "../../dist/lib/native.js";
+import { inspect } from "./inspect.js";
+
+/** Free bytes of every device, by ordinal. */
+export async function freeMemory(): Promise<number[]> {
+  const devices = await native.devices();
+  return Promise.all(devices.map(async ({ ordinal }) => (await native.memoryInfo(ordinal)).freeBytes));
+}
+
+/** Asserts that at least as much is free as was `before`. */
+export async function expectMemoryBack(before: number[], look = freeMemory): Promise<void> {
+  const isBack = (now: number[]) => now.every((free, device) => free >= before[device]!);
+  const now = await inspect.watchFor(look, isBack);
+  const missing = now.map((free, device) => Math.max(before[device]! - free, 0));
+  expect(missing, "bytes of device memory that did not come back").toEqual(missing.map(() => 0));
+}
+
+/** Asserts that at least `bytes` less is free on a device than was `before`. */
+export async function expectMemoryUsed(before: number[], bytes: number, device = 0): Promise<void> {
+  expect(before[device]! - (await freeMemory())[device]!).toBeGreaterThanOrEqual(bytes);
+}
