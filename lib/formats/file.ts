@@ -1,5 +1,5 @@
-import { constants } from "node:fs";
-import { type FileHandle, open } from "node:fs/promises";
+import { constants, promises as fs } from "node:fs";
+import type { FileHandle } from "node:fs/promises";
 import { CudaIpcError } from "../errors.js";
 import { refusal } from "./rules.js";
 
@@ -20,7 +20,7 @@ export interface OpenedFile {
 /** Opens an ordinary file (or a symbolic link to one) for `use`, and closes it again. */
 export async function withFile<T>(path: string, use: (file: OpenedFile) => Promise<T>): Promise<T> {
   // Without O_NONBLOCK the opening of a FIFO waits for a writer, on one of libuv's four threads.
-  const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK).catch((cause) => {
+  const handle = await fs.open(path, constants.O_RDONLY | constants.O_NONBLOCK).catch((cause) => {
     throw systemFailure(path, "open", cause);
   });
   try {

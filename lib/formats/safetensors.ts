@@ -1,7 +1,7 @@
-import { createHash } from "node:crypto";
-import { stat } from "node:fs/promises";
+import { promises as fs } from "node:fs";
 import { constants } from "node:os";
 import path from "node:path";
+import { crypto } from "../crypto.js";
 import { invalidArgument } from "../errors.js";
 import type { Dtype } from "./dtypes.js";
 import { type OpenedFile, readHeader, systemFailure, withFile } from "./file.js";
@@ -92,7 +92,7 @@ async function locate(location: string): Promise<string> {
 /** Undefined when nothing is there. */
 async function isFolder(location: string): Promise<boolean | undefined> {
   try {
-    return (await stat(location)).isDirectory();
+    return (await fs.stat(location)).isDirectory();
   } catch (cause) {
     const error = cause as NodeJS.ErrnoException;
     if (error.code === "ENOENT" || error.code === "ENOTDIR") return undefined;
@@ -105,7 +105,7 @@ class Reader {
   private readonly files: CheckpointFile[] = [];
   private readonly tensors = new Map<string, TensorSource>();
   private readonly metadata = new Map<string, string>();
-  private readonly digest = createHash("sha256");
+  private readonly digest = crypto().createHash("sha256");
   private readonly warnings: string[] = [];
 
   constructor(private readonly root: string) {}

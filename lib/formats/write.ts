@@ -1,5 +1,6 @@
-import { randomBytes } from "node:crypto";
-import { type FileHandle, open, rename, rm } from "node:fs/promises";
+import { promises as fs } from "node:fs";
+import type { FileHandle } from "node:fs/promises";
+import { crypto } from "../crypto.js";
 import { invalidArgument } from "../errors.js";
 import { type Dtype, dtypeRank, elementsPerByteBoundary, isDtype, tensorBytes } from "./dtypes.js";
 import { maxHeaderBytes, systemFailure } from "./file.js";
@@ -40,8 +41,8 @@ export async function writeSafetensors(
   signal?.throwIfAborted();
   const ordered = inWritingOrder(tensors);
   const header = encodeHeader(ordered, metadata);
-  const partial = `${path}.${randomBytes(6).toString("hex")}.partial`;
-  const handle = await open(partial, "wx").catch((cause) => {
+  const partial = `${path}.${crypto().randomBytes(6).toString("hex")}.partial`;
+  const handle = await fs.open(partial, "wx").catch((cause) => {
     throw systemFailure(partial, "open", cause);
   });
   try {
@@ -52,12 +53,12 @@ export async function writeSafetensors(
     } finally {
       await handle.close();
     }
-    await rename(partial, path).catch((cause) => {
+    await fs.rename(partial, path).catch((cause) => {
       throw systemFailure(path, "rename", cause);
     });
     return { bytes: file.bytes };
   } catch (error) {
-    await rm(partial, { force: true });
+    await fs.rm(partial, { force: true });
     throw error;
   }
 }

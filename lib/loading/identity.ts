@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { crypto } from "../crypto.js";
 import { defaultAlignment } from "../formats/layout.js";
 import type { TensorEntry } from "./plan.js";
 
@@ -17,7 +17,7 @@ export function contentBytes(tensors: Iterable<TensorEntry>, slab: number): numb
  * hold the same tensors with the same bytes; the same shapes with other bytes give another one.
  */
 export function contentChecksum(tensors: readonly TensorEntry[], slabChecksums: readonly Buffer[]): string {
-  const hash = createHash("sha256");
+  const hash = crypto().createHash("sha256");
   for (const { name, dtype, shape, slab, offset } of tensors) {
     hash.update(JSON.stringify([name, dtype, shape, slab, offset]));
   }

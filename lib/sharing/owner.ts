@@ -1,5 +1,5 @@
 import { EventEmitter } from "node:events";
-import { rm } from "node:fs/promises";
+import { promises as fs } from "node:fs";
 import { CudaIpcError, invalidArgument } from "../errors.js";
 import { loadInline } from "../loading/inline.js";
 import type { LoadProgress } from "../loading/loaded.js";
@@ -121,7 +121,7 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
     }
     try {
       // The lock says that nobody listens, so what is left there is a dead owner's.
-      await rm(socket, { force: true });
+      await fs.rm(socket, { force: true });
       const owner = new Owner(socket, lock, options);
       owner.listener = native.listen(
         socket,
@@ -238,7 +238,7 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
     await this.catalog.settled();
     // What is leased or kept still: its holders have the memory, this process lets go of its own descriptors.
     await Promise.all(this.catalog.list().flatMap((entry) => entry.slabs.map(closeSlab)));
-    await rm(this.socket, { force: true });
+    await fs.rm(this.socket, { force: true });
     this.lock.close();
   }
 

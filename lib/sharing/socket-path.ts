@@ -1,4 +1,4 @@
-import { lstat, mkdir } from "node:fs/promises";
+import { promises as fs } from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { CudaIpcError, invalidArgument } from "../errors.js";
@@ -43,8 +43,8 @@ export async function prepareSocketFolder(socket: string, mode: number): Promise
   // Whoever may use the socket must be able to pass through its folder: every read bit also grants search.
   const folderMode =
     0o700 | ((mode & 0o066) === 0 ? 0 : (mode & 0o060 ? 0o050 : 0) | (mode & 0o006 ? 0o005 : 0));
-  await mkdir(folder, { recursive: true, mode: folderMode });
-  const facts = await lstat(folder);
+  await fs.mkdir(folder, { recursive: true, mode: folderMode });
+  const facts = await fs.lstat(folder);
   const uid = process.getuid?.() ?? 0;
   const trusted = facts.uid === uid || facts.uid === 0;
   const sticky = (facts.mode & 0o1000) !== 0;
