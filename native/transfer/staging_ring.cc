@@ -37,6 +37,7 @@ std::unique_ptr<StagingRing::Chunk> StagingRing::take() {
 
 void StagingRing::copy(std::unique_ptr<Chunk> chunk, cu::CUdeviceptr to, size_t bytes) {
   chunk->in_flight = bytes;
+  chunk->memory.lock();
   in_flight_.push_back(std::move(chunk));
   const Chunk& last = *in_flight_.back();
   CUDA_IPC_CHECK(cuMemcpyHtoDAsync(to, last.memory.data(), bytes, stream_.get()));

@@ -120,6 +120,18 @@ void pins_host_memory() {
   OK(cuMemFree(pointer));
 }
 
+void registers_host_memory() {
+  static char memory[8192];
+  OK(cuMemHostRegister(memory, 4096, CU_MEMHOSTREGISTER_PORTABLE));
+  EXPECT(CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED, cuMemHostRegister(memory + 4095, 10, 0));
+  EXPECT(CUDA_ERROR_INVALID_VALUE, cuMemHostRegister(memory + 4096, 0, 0));
+  OK(cuMemHostRegister(memory + 4096, 4096, 0));
+  EXPECT(CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED, cuMemHostUnregister(memory + 1));
+  OK(cuMemHostUnregister(memory));
+  EXPECT(CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED, cuMemHostUnregister(memory));
+  OK(cuMemHostUnregister(memory + 4096));
+}
+
 void makes_handles() {
   CUdeviceptr pointer = 0;
   CUipcMemHandle handle, again;
@@ -242,6 +254,7 @@ int main() {
   describes_pointers();
   copies_and_sets();
   pins_host_memory();
+  registers_host_memory();
   makes_handles();
   maps_virtual_memory();
   refuses_what_cannot_be_shared();

@@ -9,6 +9,7 @@
 #include "driver/host/config.h"
 #include "driver/host/context.h"
 #include "driver/host/functions.h"
+#include "driver/host/host_register.h"
 #include "driver/host/memory_table.h"
 #include "driver/host/registry.h"
 
@@ -28,6 +29,7 @@ struct State {
   std::vector<std::unique_ptr<Context>> contexts;  // by ordinal
 
   MemoryTable memory;
+  RegisteredRanges registered;
   Registry<Stream> streams;
   Registry<Event> events;
   Registry<Module> modules;
