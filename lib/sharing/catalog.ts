@@ -5,11 +5,30 @@ import { closeSlab, type OwnedSlab } from "../loading/owned-slab.js";
 import type { TensorEntry } from "../loading/plan.js";
 import type { VersionFacts } from "./attachment.js";
 import type { Effects, Ledger } from "./ledger.js";
+import { manifestDigest } from "./manifest-digest.js";
+import type { StateLog } from "./state-log.js";
+import { storedVersion } from "./stored-version.js";
 
-/** A version as its owner keeps it: the memory, and what a worker is told about it. */
-export interface CatalogEntry extends VersionFacts {
+/**
+ * - `present`: the owner has the memory and hands it out
+ * - `awaited`: the memory of an owner that died; some worker is expected to give it back
+ * - `orphaned`: `ipc` memory of an owner that died: whoever has it mapped keeps it, nobody else can open it
+ */
+export type Presence = "present" | "awaited" | "orphaned";
+
+/** What makes a version present. */
+export interface VersionMemory {
   readonly slabs: readonly OwnedSlab[];
   readonly tensors: readonly TensorEntry[];
+}
+
+/** A version as its owner keeps it: the memory, and what a worker is told about it. */
+export interface CatalogEntry extends VersionFacts, VersionMemory {
+  readonly presence: Presence;
+  /** The number of tensors; `tensors` itself is empty unless the version is present. */
+  readonly tensorCount: number;
+  /** Digest of the list of tensors. */
+  readonly manifest: string;
   /** Bytes of device memory, in slabs. */
   readonly bytes: number;
   /** Where it came from, for people. */
@@ -25,6 +44,12 @@ interface CatalogEvents {
   ended: [{ lease: string; version: string; process: string; reason: string }];
   /** A version's memory is gone. */
   freed: [CatalogEntry];
+  /** A version is gone that was awaited: nobody could give its memory back. */
+  lost: [CatalogEntry];
+  /** A version that was awaited is present. */
+  supplied: [CatalogEntry];
+  /** The last lease of an owner that died is accounted for. */
+  recovered: [];
   /** A version's memory could not be handed back. */
   error: [CudaIpcError | Error];
 }
@@ -38,7 +63,10 @@ export class Catalog extends EventEmitter<CatalogEvents> {
   private readonly numbers = new Map<string, number>();
   private readonly handingBack = new Set<Promise<void>>();
 
-  constructor(private readonly ledger: Ledger) {
+  constructor(
+    private readonly ledger: Ledger,
+    private readonly log: StateLog,
+  ) {
     super();
   }
 
@@ -53,6 +81,27 @@ export class Catalog extends EventEmitter<CatalogEvents> {
 
   list(): CatalogEntry[] {
     return [...this.entries.values()];
+  }
+
+  /** The highest number that each set has used. */
+  get usedNumbers(): ReadonlyMap<string, number> {
+    return this.numbers;
+  }
+
+  /** Adds what another owner has left; the ledger knows the version already. */
+  restore(entry: CatalogEntry): void {
+    this.entries.set(entry.id, entry);
+  }
+
+  useNumber(set: string, number: number): void {
+    this.numbers.set(set, Math.max(number, this.numbers.get(set) ?? 0));
+  }
+
+  /** The memory of an awaited version has come back; takes it over. */
+  supply(id: string, { slabs, tensors }: VersionMemory): void {
+    const entry = this.entries.get(id)!;
+    Object.assign(entry, { slabs, tensors, presence: "present" } satisfies Partial<CatalogEntry>);
+    this.emit("supplied", entry);
   }
 
   /** Takes over the memory of a load and makes it the set's current version, in one step. */
@@ -72,10 +121,14 @@ export class Catalog extends EventEmitter<CatalogEvents> {
       checksum: loaded.checksum,
       slabs: loaded.slabs,
       tensors: loaded.tensors,
+      presence: "present",
+      tensorCount: loaded.tensors.length,
+      manifest: manifestDigest(loaded.tensors),
       bytes: loaded.slabs.reduce((sum, slab) => sum + slab.bytes, 0),
       source: facts.source,
       loadedAt: Date.now(),
     };
+    this.log.record({ op: "versionAdded", version: storedVersion(entry) });
     this.ledger.addVersion({ id: entry.id, set: entry.set, sharing });
     this.entries.set(entry.id, entry);
     if (facts.pinned) this.apply(this.ledger.pin(entry.id));
@@ -84,12 +137,14 @@ export class Catalog extends EventEmitter<CatalogEvents> {
     return { entry, superseded };
   }
 
-  /** Acts on what the ledger decided. */
+  /** Acts on what the ledger decided, after it was written down. */
   apply(effects: Effects): void {
+    this.log.commit();
     for (const end of effects.ended) this.emit("ended", end);
     for (const { version, count, exact } of effects.counts) this.emit("count", { version, count, exact });
     for (const id of effects.freeable) this.handBack(id);
     for (const id of effects.freed) this.forget(id);
+    if (effects.recovered) this.emit("recovered");
   }
 
   /** Settles when no memory is on its way back any more. */
@@ -111,6 +166,7 @@ export class Catalog extends EventEmitter<CatalogEvents> {
     const entry = this.entries.get(id);
     if (entry === undefined) return;
     this.entries.delete(id);
+    if (entry.presence === "awaited") this.emit("lost", entry);
     this.emit("freed", entry);
   }
 }

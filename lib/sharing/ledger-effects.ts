@@ -45,10 +45,10 @@ export class Operation {
         this.effects.freeable.push(version.id);
       }
       if (version.state === "released" && version.handedBack && version.keepers.size === 0) {
-        version.state = "freed";
-        this.table.versions.delete(version.id);
+        this.table.dropVersion(version);
         this.effects.freed.push(version.id);
       }
+      this.table.recordState(version);
     }
     return this.effects;
   }

@@ -4,6 +4,7 @@ import { LedgerTable, type ProcessRecord, type VersionRecord } from "./ledger-ta
 import type {
   Holder,
   LeaseView,
+  LedgerChange,
   LedgerSnapshot,
   ProcessIdentity,
   RefCount,
@@ -13,6 +14,11 @@ import type {
 /** What can be asked of the ledger. */
 export class LedgerQueries {
   protected readonly table = new LedgerTable();
+
+  /** Tells `record` of every change from here on, so that a successor can be told. */
+  recordTo(record: (change: LedgerChange) => void): void {
+    this.table.record = record;
+  }
 
   get recovering(): boolean {
     return this.table.awaited.size > 0;

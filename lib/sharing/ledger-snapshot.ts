@@ -1,5 +1,5 @@
 import { CudaIpcError } from "../errors.js";
-import type { LedgerTable } from "./ledger-table.js";
+import { type LedgerTable, stateOf } from "./ledger-table.js";
 import type { LedgerSnapshot } from "./ledger-types.js";
 
 /** Everything a successor needs, and nothing that dies with this owner (connections, orphanhood). */
@@ -50,6 +50,7 @@ export function fillTable(table: LedgerTable, snapshot: LedgerSnapshot): void {
   }
   for (const version of table.versions.values()) {
     version.reported = { count: 0, exact: table.awaited.size === 0 };
+    version.recorded = stateOf(version);
   }
 }
 

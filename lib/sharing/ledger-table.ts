@@ -1,6 +1,13 @@
 import { CudaIpcError } from "../errors.js";
 import type { Sharing } from "../native.js";
-import type { LedgerLimits, NewVersion, ProcessIdentity, RefCount, VersionState } from "./ledger-types.js";
+import type {
+  LedgerChange,
+  LedgerLimits,
+  NewVersion,
+  ProcessIdentity,
+  RefCount,
+  VersionState,
+} from "./ledger-types.js";
 
 export interface VersionRecord {
   readonly id: string;
@@ -10,6 +17,8 @@ export interface VersionRecord {
   pinned: boolean;
   /** The owner has let go of the memory itself. */
   handedBack: boolean;
+  /** The three above as they were last recorded. */
+  recorded: string;
   readonly held: Set<LeaseRecord>;
   readonly awaited: Set<LeaseRecord>;
   readonly keepers: Map<string, KeeperRecord>;
@@ -60,6 +69,8 @@ export class LedgerTable {
   readonly awaited = new Set<LeaseRecord>();
   /** By the id of the lease that was not released. */
   readonly leaseKeepers = new Map<string, KeeperRecord>();
+  /** Told of everything that a successor must know. */
+  record: (change: LedgerChange) => void = () => {};
 
   addVersion({ id, set, sharing }: NewVersion): VersionRecord {
     const version: VersionRecord = {
@@ -73,9 +84,27 @@ export class LedgerTable {
       awaited: new Set(),
       keepers: new Map(),
       reported: { count: 0, exact: this.awaited.size === 0 },
+      recorded: "",
     };
+    version.recorded = stateOf(version);
     this.versions.set(id, version);
     return version;
+  }
+
+  /** Records a version's state if it is another one than was recorded last. */
+  recordState(version: VersionRecord): void {
+    const now = stateOf(version);
+    if (now === version.recorded) return;
+    version.recorded = now;
+    const { id, state, pinned, handedBack } = version;
+    if (state === "freed") this.record({ op: "versionGone", id });
+    else this.record({ op: "versionState", id, state, pinned, handedBack });
+  }
+
+  dropVersion(version: VersionRecord): void {
+    version.state = "freed";
+    this.versions.delete(version.id);
+    this.recordState(version);
   }
 
   process(identity: ProcessIdentity): ProcessRecord {
@@ -108,6 +137,8 @@ export class LedgerTable {
     const connection = "process" in owner ? owner : undefined;
     const process = connection?.process ?? (owner as ProcessRecord);
     const lease: LeaseRecord = { id, version, process, since, connection };
+    this.recordProcess(process);
+    this.record({ op: "leaseGranted", id, version: version.id, process: process.identity.key, since });
     this.leases.set(id, lease);
     process.leases.add(lease);
     connection?.leases.add(lease);
@@ -136,6 +167,7 @@ export class LedgerTable {
   }
 
   dropLease(lease: LeaseRecord): void {
+    this.record({ op: "leaseEnded", id: lease.id });
     this.leases.delete(lease.id);
     this.awaited.delete(lease);
     lease.version.held.delete(lease);
@@ -147,6 +179,9 @@ export class LedgerTable {
 
   addKeeper(id: string, version: VersionRecord, process: ProcessRecord | undefined, since: number): void {
     const keeper = { id, version, process, since };
+    if (process !== undefined) this.recordProcess(process);
+    const key = process?.identity.key ?? null;
+    this.record({ op: "keeperAdded", id, version: version.id, process: key, since });
     version.keepers.set(id, keeper);
     if (process === undefined) return;
     process.keepers.add(keeper);
@@ -154,6 +189,7 @@ export class LedgerTable {
   }
 
   dropKeeper(keeper: KeeperRecord): void {
+    this.record({ op: "keeperGone", id: keeper.id, version: keeper.version.id });
     keeper.version.keepers.delete(keeper.id);
     if (keeper.process === undefined) return;
     this.leaseKeepers.delete(keeper.id);
@@ -181,9 +217,17 @@ export class LedgerTable {
     }
   }
 
+  private recordProcess({ identity, leases, keepers }: ProcessRecord): void {
+    if (leases.size + keepers.size === 0) this.record({ op: "process", process: { ...identity } });
+  }
+
   private forgetIdle(process: ProcessRecord): void {
     if (process.leases.size + process.keepers.size + process.connections.size === 0) {
       this.processes.delete(process.identity.key);
     }
   }
+}
+
+export function stateOf({ state, pinned, handedBack }: VersionRecord): string {
+  return `${state} ${pinned} ${handedBack}`;
 }

@@ -1,4 +1,5 @@
 import type { Sharing } from "../native.js";
+import type { StateChange } from "../wire/changes.js";
 
 /**
  * - `staged`: added, not published yet; held by its loader
@@ -66,7 +67,13 @@ export interface LeaseView {
   readonly since: number;
 }
 
-export type LeaseEnd = "released" | "connection-closed" | "process-exited" | "deadline";
+export type LeaseEnd = "released" | "connection-closed" | "process-exited" | "deadline" | "version-lost";
+
+/** What an operation changed that a successor must know; versions themselves are added by the catalog. */
+export type LedgerChange = Exclude<
+  StateChange,
+  { op: "versionAdded" | "numberUsed" | "lockHeld" | "lockFreed" }
+>;
 
 /** What an operation changed, as data. The caller acts on it; the ledger never does. */
 export interface Effects {

@@ -79,6 +79,25 @@ export class VersionLedger extends LedgerQueries {
     return this.settle(version);
   }
 
+  /** The memory of a version is gone, or nobody can give it back: whatever was held of it ends. */
+  lose(id: string): Effects {
+    const version = this.table.versions.get(id);
+    if (version === undefined) throw unknownVersion(id);
+    const operation = new Operation(this.table);
+    for (const lease of [...version.held, ...version.awaited]) operation.end(lease, "version-lost");
+    for (const keeper of [...version.keepers.values()]) this.table.dropKeeper(keeper);
+    this.table.dropVersion(version);
+    operation.effects.freed.push(id);
+    return operation.settle();
+  }
+
+  /** Looks at every version: for a successor, whose snapshot may hold what is free already. */
+  sweep(): Effects {
+    const operation = new Operation(this.table);
+    for (const version of this.table.versions.values()) operation.touch(version);
+    return operation.settle();
+  }
+
   /** Somebody beside the workers (a standby, the service manager) holds descriptors of this version. */
   addKeeper(id: string, keeper: string, now: number): void {
     const version = this.table.versions.get(id);

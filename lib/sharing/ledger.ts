@@ -174,7 +174,7 @@ export class Ledger extends VersionLedger {
     for (const id of ids) this.checkOwn(id, open.process);
     const operation = new Operation(this.table);
     const kept = [...ids].filter((id) => {
-      const lease = this.table.leases.get(id) ?? this.revive(id, open);
+      const lease = this.returned(id, open) ?? this.revive(id, open);
       if (lease === undefined) return false;
       this.table.bind(lease, open);
       operation.touch(lease.version);
@@ -224,8 +224,26 @@ export class Ledger extends VersionLedger {
   }
 
   private checkOwn(id: string, process: ProcessRecord): void {
-    const record = this.table.leases.get(id) ?? this.table.leaseKeepers.get(id);
+    const lease = this.table.leases.get(id);
+    if (lease !== undefined && this.comesBack(lease, process)) return;
+    const record = lease ?? this.table.leaseKeepers.get(id);
     if (record?.process !== undefined) checkHolder(record.process, process, id);
+  }
+
+  /**
+   * A process that the owner cannot name (it is in another PID namespace) comes back to the owner's successor as a
+   * stranger: it is known by its user and by the ids of its leases.
+   */
+  private comesBack(lease: LeaseRecord, process: ProcessRecord): boolean {
+    const { proven, uid } = lease.process.identity;
+    return this.table.awaited.has(lease) && !proven && uid === process.identity.uid;
+  }
+
+  private returned(id: string, connection: ConnectionRecord): LeaseRecord | undefined {
+    const lease = this.table.leases.get(id);
+    if (lease === undefined || lease.process === connection.process) return lease;
+    this.table.dropLease(lease);
+    return this.table.addLease(id, lease.version, connection, lease.since);
   }
 
   /** The lease of that id if it is the same grant once more; refuses an id that is taken. */

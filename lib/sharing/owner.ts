@@ -7,10 +7,11 @@ import { closeSlab } from "../loading/owned-slab.js";
 import type { Placement } from "../loading/plan.js";
 import type { WeightsInput } from "../loading/source.js";
 import { type NativeFileLock, type NativeListener, native, type Sharing } from "../native.js";
-import { Catalog, type CatalogEntry } from "./catalog.js";
+import type { Catalog, CatalogEntry } from "./catalog.js";
 import { randomId } from "./ids.js";
-import { Ledger, type LedgerLimits } from "./ledger.js";
+import type { Ledger, LedgerLimits } from "./ledger.js";
 import { OwnerServer } from "./owner-server.js";
+import { newOwnerParts } from "./owner-state.js";
 import { SerialQueue } from "./serial-queue.js";
 import { prepareSocketFolder, resolveSocket } from "./socket-path.js";
 import { Version } from "./version.js";
@@ -85,8 +86,9 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
     options: OwnerOptions,
   ) {
     super();
-    this.ledger = new Ledger(options.limits);
-    this.catalog = new Catalog(this.ledger);
+    const { ledger, catalog } = newOwnerParts(options.limits);
+    this.ledger = ledger;
+    this.catalog = catalog;
     this.catalog.on("freed", (entry) => this.freed(entry));
     this.catalog.on("ended", ({ lease, version, reason }) =>
       this.emit("leaseended", { lease, version, reason }),

@@ -11,7 +11,7 @@ export function versionStatus(entry: CatalogEntry, ledger: Ledger): VersionStatu
     ...{ id, number, sharing, writable, checksum, bytes, source, loadedAt, exact },
     state: view?.state ?? "freed",
     pinned: view?.pinned ?? false,
-    tensors: entry.tensors.length,
+    tensors: entry.tensorCount,
     devices: [...new Set(entry.slabs.map((slab) => slab.device))],
     refCount: count,
     holders: ledger.holders(entry.id),

@@ -44,7 +44,7 @@ export class Version {
   }
 
   get tensors(): number {
-    return this.entry.tensors.length;
+    return this.entry.tensorCount;
   }
 
   /** UUIDs of the devices the version is on. */

@@ -1,4 +1,5 @@
 import { CudaIpcError } from "../errors.js";
+import type { StateChange } from "./changes.js";
 import type { CheckedKind } from "./checked.js";
 import { Fragment, fragmentFields } from "./fragment.js";
 import { type Validator, validators } from "./validators.js";
@@ -42,6 +43,14 @@ export function versionFragment(version: VersionInfo): Fragment<VersionInfo> {
 
 export function slabsFragment(slabs: SlabInfo[]): Fragment<SlabInfo[]> {
   return checkedFragment("slabs", slabs);
+}
+
+/** One change of an owner's state that was written down or sent by another. Throws ERR_CUDA_IPC_PROTOCOL. */
+export function checkedChange(value: unknown): StateChange {
+  const op = String((value as { op?: unknown } | null)?.op);
+  if (!Object.hasOwn(validators.change, op)) throw violation(`There is no change ${quoted(op)}.`);
+  if (!validators.change[op]!(value)) throw refusal("change", op, value);
+  return value as StateChange;
 }
 
 function checkedFragment<T>(name: "version" | "slabs", value: T): Fragment<T> {

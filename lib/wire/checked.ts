@@ -1,4 +1,5 @@
 import { type TObject, type TSchema, Type } from "@sinclair/typebox";
+import { changeSchemas } from "./changes.js";
 import { fragmentFields } from "./fragment.js";
 import { clientSchemas, ownerSchemas } from "./messages.js";
 import { values } from "./values.js";
@@ -19,6 +20,8 @@ export const checked = {
   ) as Record<string, TSchema>,
   /** What fragments stand for. */
   part: { version: values.versionInfo, slabs: Type.Array(values.slabInfo) } as Record<string, TSchema>,
+  /** What an owner's state is made of. */
+  change: changeSchemas as Record<string, TSchema>,
 };
 
 export type CheckedKind = keyof typeof checked;

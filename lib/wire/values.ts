@@ -101,10 +101,12 @@ export const values = {
   owner,
   setName,
   setStatus,
+  sharing,
   slabInfo,
   software,
   uuid,
   versionInfo,
+  word,
 };
 
 export type TensorColumns = Static<typeof tensors>;

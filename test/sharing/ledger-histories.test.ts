@@ -7,6 +7,7 @@ import {
   type LedgerSnapshot,
   type VersionView,
 } from "../../dist/lib/sharing/ledger.js";
+import { StoredState } from "../../dist/lib/sharing/stored-state.js";
 import { LedgerModel } from "./ledger-model.js";
 
 const limits = { leases: 6, leasesPerProcess: 4, unprovenGraceMs: 20 };
@@ -16,7 +17,7 @@ const processes = [0, 1, 2, 3].map((n) => ({
   key: `boot:${n}`,
   pid: 100 + n,
   startTime: String(n),
-  uid: 1000,
+  uid: n === 0 ? 1001 : 1000,
   command: `worker${n}`,
   proven: n !== 3,
 }));
@@ -106,9 +107,12 @@ class History {
   freed: string[] = [];
   ended: { lease: string; reason: string }[] = [];
   reported = new Map<string, { count: number; exact: boolean }>();
+  /** What a successor would know, from what the ledger has recorded. */
+  stored = new StoredState();
 
   constructor() {
     this.model.processes = processes.map((process) => ({ ...process }));
+    this.ledger.recordTo((change) => this.stored.apply(change));
   }
 
   run(step: Step): void {
@@ -122,6 +126,9 @@ class History {
       case "add": {
         const id = `v${this.versionsMade++}`;
         const added = { id, set: sets[step.set]!, sharing: step.ipc ? ("ipc" as const) : ("vmm" as const) };
+        const facts = { number: 1, writable: false, checksum: "", manifest: "", tensors: 0 };
+        const version = { ...added, ...facts, slabs: [], source: "", loadedAt: 0 };
+        this.stored.apply({ op: "versionAdded", version });
         ledger.addVersion(added);
         model.versions.push({ ...added, state: "staged", pinned: false, handedBack: false });
         this.reported.set(id, { count: 0, exact: !model.recovering() });
@@ -248,9 +255,11 @@ class History {
   /** The owner dies; its successor reads what was written down. */
   private restart(): void {
     const snapshot = JSON.parse(JSON.stringify(this.ledger.snapshot())) as LedgerSnapshot;
+    expect(sorted(StoredState.of(this.stored.changes()).ledger())).toEqual(sorted(snapshot));
     this.awaitUntil = this.now + awaitFor;
     this.ledger = Ledger.restore(snapshot, { awaitUntil: this.awaitUntil, limits });
     expect(this.ledger.snapshot()).toEqual(snapshot);
+    this.ledger.recordTo((change) => this.stored.apply(change));
     this.model.restored();
     for (const id of this.reported.keys()) {
       this.reported.set(id, { count: 0, exact: !this.model.recovering() });
@@ -354,3 +363,17 @@ test("ten thousand random histories end as the trivial model says", { timeout: 3
     { numRuns: 10_000 },
   );
 });
+
+function sorted({ versions, processes, leases, ...rest }: LedgerSnapshot) {
+  const by = <T>(values: readonly T[], key: (value: T) => string) =>
+    [...values].sort((a, b) => (key(a) < key(b) ? -1 : 1));
+  return {
+    ...rest,
+    versions: by(
+      versions.map(({ keepers, ...version }) => ({ ...version, keepers: by(keepers, ({ id }) => id) })),
+      ({ id }) => id,
+    ),
+    processes: by(processes, ({ key }) => key),
+    leases: by(leases, ({ id }) => id),
+  };
+}

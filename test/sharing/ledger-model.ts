@@ -134,7 +134,7 @@ export class LedgerModel {
     return [...new Set(ids)].filter((id) => {
       const lease = this.leases.find((candidate) => candidate.id === id);
       if (lease !== undefined) {
-        Object.assign(lease, { connection: connectionId, awaited: false });
+        Object.assign(lease, { connection: connectionId, awaited: false, process });
         return true;
       }
       const keeper = this.keepers.find((candidate) => candidate.id === id && candidate.process === process);
@@ -186,8 +186,15 @@ export class LedgerModel {
   }
 
   private foreign(ids: string[], process: string) {
-    return [...this.leases, ...this.keepers].some(
+    const others = [...this.leases.filter((lease) => !this.comesBack(lease, process)), ...this.keepers];
+    return others.some(
       (record) => ids.includes(record.id) && record.process !== null && record.process !== process,
     );
+  }
+
+  /** Nobody can say whose an awaited lease of an unproven process is: any process of that user may come for it. */
+  private comesBack(lease: LedgerModel["leases"][number], process: string) {
+    const was = this.identity(lease.process);
+    return lease.awaited && !was.proven && was.uid === this.identity(process).uid;
   }
 }

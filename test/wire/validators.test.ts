@@ -4,6 +4,7 @@ import { checked } from "../../dist/lib/wire/checked.js";
 import { explain } from "../../dist/lib/wire/explain.js";
 import { Fragment } from "../../dist/lib/wire/fragment.js";
 import { validators } from "../../dist/lib/wire/validators.js";
+import { changes } from "./changes.js";
 import { examples } from "./examples.js";
 
 type Kind = keyof typeof checked;
@@ -25,7 +26,12 @@ function* variants(value: unknown): Generator<unknown> {
 }
 
 const attached = examples.attached as unknown as { version: unknown; slabs: unknown };
-const samples: Record<string, unknown> = { ...examples, version: attached.version, slabs: attached.slabs };
+const samples: Record<string, unknown> = {
+  ...examples,
+  ...changes,
+  version: attached.version,
+  slabs: attached.slabs,
+};
 
 describe("the generated validators", () => {
   const all = Object.entries(checked).flatMap(([kind, schemas]) =>
