@@ -1,5 +1,8 @@
 import { defineConfig } from "vitest/config";
 
+/** Where to leave the results for .ci/run, beside what is printed. */
+const results = process.env.CUDA_IPC_TEST_RESULTS;
+
 export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
@@ -10,6 +13,7 @@ export default defineConfig({
     // Real processes and real sockets: generous, so that a slow machine is not a failure.
     testTimeout: 60_000,
     hookTimeout: 60_000,
+    reporters: results ? ["default", ["json", { outputFile: results }]] : ["default"],
     server: { deps: { external: [/\/dist\//, /\/build\//] } },
   },
 });

@@ -131,18 +131,29 @@ function embed(file) {
   writeFileSync(file, `constexpr char kKernelImage[] =\n${literal(image)};\n${flag}`);
 }
 
-if (process.argv[2] === "--list") {
-  console.log(inputs.map((name) => path.posix.join("native", "kernels", name)).join("\n"));
-} else if (process.argv.length === 3) {
-  try {
-    embed(process.argv[2]);
-  } catch (error) {
-    process.stderr.write(
-      `cuda-ipc: the GPU kernels could not be compiled. CUDA_IPC_NO_NVCC=1 builds without them.\n${error.message}\n`,
-    );
-    process.exit(1);
-  }
-} else {
-  process.stderr.write("usage: node scripts/embed-kernels.js OUT.inc | --list\n");
-  process.exit(2);
+/** Whether the file was written with nvcc where there is none now, or the other way round. */
+function isStale(file) {
+  if (!existsSync(file)) return false;
+  return readFileSync(file, "utf8").includes("kKernelsEmbedded = true;") !== (findNvcc() !== undefined);
 }
+
+function main() {
+  if (process.argv[2] === "--list") {
+    console.log(inputs.map((name) => path.posix.join("native", "kernels", name)).join("\n"));
+  } else if (process.argv.length === 3) {
+    try {
+      embed(process.argv[2]);
+    } catch (error) {
+      process.stderr.write(
+        `cuda-ipc: the GPU kernels could not be compiled. CUDA_IPC_NO_NVCC=1 builds without them.\n${error.message}\n`,
+      );
+      process.exit(1);
+    }
+  } else {
+    process.stderr.write("usage: node scripts/embed-kernels.js OUT.inc | --list\n");
+    process.exit(2);
+  }
+}
+
+module.exports = { isStale };
+if (require.main === module) main();
