@@ -11,6 +11,7 @@ export type { TensorInput, WeightsInput } from "./loading/source.js";
 export { type AttachOptions, attach } from "./sharing/attach.js";
 export type { Holder, RefCount } from "./sharing/ledger-types.js";
 export { type LoadOptions, Owner, type OwnerOptions } from "./sharing/owner.js";
+export { disconnect } from "./sharing/owner-client.js";
 export { defaultSocket } from "./sharing/socket-path.js";
 export { Tensor } from "./sharing/tensor.js";
 export { Version } from "./sharing/version.js";

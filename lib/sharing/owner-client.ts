@@ -44,6 +44,8 @@ interface Line {
   readonly ownerId: Promise<string>;
 }
 
+/** How long a connection that nobody needs stays, for whoever attaches again. */
+const lingerMs = 1000;
 const firstRetryMs = 20;
 const longestRetryMs = 2000;
 
@@ -60,8 +62,16 @@ export function clientOf(socket: string): OwnerClient {
 }
 
 /**
+ * Closes, now, the connections to owners that no lease of this thread needs. They close by themselves a second after
+ * the last lease has ended, and they never keep a process alive: this is for whoever counts descriptors.
+ */
+export function disconnect(): void {
+  for (const client of clients.values()) client.disconnect();
+}
+
+/**
  * A process's end of the wire: attaches, releases, and outlives its connection. The connection is open while a
- * lease is held or a request is under way. When it breaks, the client reconnects by itself and reclaims what the
+ * lease is held or a request is under way, and a moment longer. When it breaks, the client reconnects by itself and reclaims what the
  * owner still counts.
  */
 export class OwnerClient implements LeaseService {
@@ -74,8 +84,21 @@ export class OwnerClient implements LeaseService {
   private lastOwner: string | undefined;
   private operations = 0;
   private reconnecting = false;
+  private lingering: NodeJS.Timeout | undefined;
 
   constructor(private readonly socket: string) {}
+
+  /** Closes the connection unless it is needed. */
+  disconnect(): void {
+    if (this.held.size > 0 || this.operations > 0) return;
+    clearTimeout(this.lingering);
+    this.lingering = undefined;
+    const closing = this.open;
+    if (closing === undefined) return;
+    this.line = undefined;
+    this.open = undefined;
+    closing.connection.close();
+  }
 
   attach(request: AttachRequest, limits: RequestLimits): Promise<Weights> {
     return this.whileNeeded(() => this.attachNow(request, limits));
@@ -179,11 +202,15 @@ export class OwnerClient implements LeaseService {
     lease?: string,
   ): Promise<Reply<ReplyMessage<K>>> {
     return this.whileNeeded(async () => {
-      const { connection, channel } = await this.connect(timeout, signal);
+      const lingering = this.held.size === 0 ? this.open : undefined;
+      const line = await this.connect(timeout, signal);
+      const { connection, channel } = line;
       channel.ref();
       try {
         return await connection.request(type, body as never, { signal, timeoutMs: timeout });
       } catch (error) {
+        // That owner ended while nobody needed it: whoever listens there now is asked, as if there had been no line.
+        if (line === lingering && isLost(error)) return this.request(type, body, { timeout, signal }, lease);
         // Granted or not: nobody can tell. It is returned when the owner can be reached again.
         if (lease !== undefined && connection.closed) this.debts.add(lease);
         throw error;
@@ -192,6 +219,7 @@ export class OwnerClient implements LeaseService {
   }
 
   private connect(timeout?: number, signal?: AbortSignal): Promise<Line> {
+    if (this.open !== undefined) return Promise.resolve(this.open);
     this.line ??= this.dial();
     return timeout === undefined && signal === undefined ? this.line : withLimits(this.line, timeout, signal);
   }
@@ -299,18 +327,25 @@ export class OwnerClient implements LeaseService {
   }
 
   private closeIfIdle(): void {
-    if (this.held.size > 0 || this.operations > 0 || this.line === undefined) return;
-    const idle = this.line;
-    idle.then(
-      ({ connection }) => {
-        if (this.held.size > 0 || this.operations > 0 || this.line !== idle) return;
-        this.line = undefined;
-        this.open = undefined;
-        connection.close();
-      },
-      () => {},
-    );
+    if (this.held.size > 0 || this.operations > 0) return;
+    if (this.open === undefined) {
+      // Still being made, for somebody who has given up.
+      this.line?.then(
+        () => this.closeIfIdle(),
+        () => {},
+      );
+      return;
+    }
+    this.lingering ??= setTimeout(() => {
+      this.lingering = undefined;
+      this.disconnect();
+    }, lingerMs).unref();
+    this.lingering.refresh();
   }
+}
+
+function isLost(error: unknown): boolean {
+  return error instanceof CudaIpcError && error.code === "ERR_CUDA_IPC_CONNECTION_LOST";
 }
 
 /** Runs the check; when it fails, lets `work` finish and be undone first. */

@@ -1,5 +1,6 @@
 // What this process has open and mapped: asked before and after, by tests that must leave nothing.
 const { readdirSync, readlinkSync } = require("node:fs");
+const { disconnect } = require("../../dist/lib/index.js");
 const { native } = require("../../dist/lib/native.js");
 
 const MIB = 1 << 20;
@@ -54,6 +55,18 @@ async function warmUp(device = 0) {
   }
 }
 
+/** The sockets of this process that have not been there `before`, by inode: each connection has another one. */
+function sockets(before = []) {
+  const links = readdirSync("/proc/self/fd").flatMap((fd) => {
+    try {
+      return [readlinkSync(`/proc/self/fd/${fd}`)];
+    } catch {
+      return [];
+    }
+  });
+  return links.filter((link) => link.startsWith("socket:") && !before.includes(link)).sort();
+}
+
 /** One turn of the event loop: what other threads have posted is handled in it. */
 const turn = () => new Promise(setImmediate);
 
@@ -69,7 +82,10 @@ async function watchFor(look, done, milliseconds = 10_000) {
 
 /** What is left over in this process, once everything under way has had its time. */
 async function leftovers(fdsBefore) {
-  const look = () => ({ ...native.mappingStatistics(), fds: fdsBefore ? surplus(fdsBefore) : {} });
+  const look = () => {
+    disconnect();
+    return { ...native.mappingStatistics(), fds: fdsBefore ? surplus(fdsBefore) : {} };
+  };
   return watchFor(
     look,
     ({ mappings, references, fds }) => mappings + references + Object.keys(fds).length === 0,
@@ -77,4 +93,4 @@ async function leftovers(fdsBefore) {
   );
 }
 
-module.exports = { openFds, surplus, warmUp, watchFor, leftovers };
+module.exports = { openFds, sockets, surplus, warmUp, watchFor, leftovers };

@@ -1,6 +1,7 @@
 // A worker process: attaches, reads, releases as the test says.
 const { createHash } = require("node:crypto");
-const { attach, builtinModule, Event, Stream } = require("../../dist/lib/index.js");
+const { existsSync } = require("node:fs");
+const { attach, builtinModule, disconnect, Event, Stream } = require("../../dist/lib/index.js");
 const { native } = require("../../dist/lib/native.js");
 const serve = require("./commands.cjs");
 const inspect = require("./inspect.cjs");
@@ -10,6 +11,7 @@ const held = new Map();
 let next = 0;
 let unreleased = 0;
 let fdsBefore;
+let socketsBefore;
 
 process.on("warning", (warning) => {
   if (warning.code?.startsWith("CUDA_IPC")) serve.emit("warning", warning.code);
@@ -36,6 +38,7 @@ serve({
   async warmUp() {
     await inspect.warmUp();
     fdsBefore = inspect.openFds();
+    socketsBefore = inspect.sockets();
   },
   async attach(name, options) {
     return keep(await attach(name, options));
@@ -44,6 +47,21 @@ serve({
     const weights = await attach(name, options);
     await weights.release();
   },
+  /** Sees and hears nothing until the file is there, then attaches at once. */
+  async attachOnceThere(file, name, options) {
+    const nobody = new Int32Array(new SharedArrayBuffer(4));
+    while (!existsSync(file)) Atomics.wait(nobody, 0, 0, 5);
+    return keep(await attach(name, options));
+  },
+  disconnect,
+  /** The connections to owners: their sockets' inodes. */
+  connections: () => inspect.sockets(socketsBefore),
+  async connectionsGone() {
+    const left = () => inspect.sockets(socketsBefore);
+    return (await inspect.watchFor(left, (sockets) => sockets.length === 0)).length === 0;
+  },
+  /** What keeps the process alive. */
+  resources: () => process.getActiveResourcesInfo(),
   /** Aborts the attach at once, or with `after` once the owner has been asked. */
   async abortedAttach(name, options) {
     const controller = new AbortController();
