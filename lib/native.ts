@@ -67,7 +67,8 @@ export interface NativeChannel {
    * Sends bytes with descriptors beside the first of them. Tries the kernel at once, on this thread, without
    * blocking; queues the rest for the epoll thread. The descriptors are duplicated: the caller's stay its own.
    * More than 253 descriptors are spread over several messages. False when bytes had to be queued: wait for
-   * onDrain. Throws ERR_CUDA_IPC_CLOSED on a closed channel.
+   * onDrain, or when the connection has been lost and they were dropped: onClose is on its way. Throws
+   * ERR_CUDA_IPC_CLOSED after close() or onClose.
    */
   send(bytes: Uint8Array, fds?: NativeFd[]): boolean;
   /** Stops and resumes reading: backpressure towards the peer. */

@@ -77,7 +77,7 @@ class NativeChannel : public LiveWrap<NativeChannel> {
     Napi::Array fds = Napi::Array::New(env, data.fds.size());
     for (uint32_t i = 0; i < data.fds.size(); ++i) {
       const Napi::HandleScope scope(env);
-      fds[i] = wrap_fd(env, std::move(data.fds[i]));
+      fds.Set(i, wrap_fd(env, std::move(data.fds[i])));
     }
     call_back(events_.Value(), on_data_, {bytes, fds});
   }

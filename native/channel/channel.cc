@@ -77,11 +77,12 @@ bool Channel::send(const uint8_t* bytes, size_t size, const std::vector<int>& fd
                                                      " bytes to travel with, but got " +
                                                      std::to_string(size));
   std::unique_lock<std::mutex> lock(mutex_);
-  if (!socket_) throw Error("ERR_CUDA_IPC_CLOSED", "This channel is closed: nothing can be sent on it");
-  if (broken_) return true;  // Closed is on its way, behind what the peer had sent
+  if (closed_ || finished_)
+    throw Error("ERR_CUDA_IPC_CLOSED", "This channel is closed: nothing can be sent on it");
+  if (broken_ || !socket_) return false;  // Closed is on its way, behind what the peer had sent
   note(outbox_.send(socket_.get(), bytes, size, fds.data(), fds.size()));
-  const bool queued = !outbox_.empty();
-  if (queued) {
+  const bool taken = outbox_.empty() && !broken_;
+  if (!taken) {
     drain_owed_ = true;
     drained_ = false;
   }
@@ -89,7 +90,7 @@ bool Channel::send(const uint8_t* bytes, size_t size, const std::vector<int>& fd
   const bool wakes = claim_wake();
   lock.unlock();
   if (wakes) wake_();
-  return !queued;
+  return taken;
 }
 
 void Channel::pause() {
@@ -109,6 +110,7 @@ void Channel::resume() {
 
 void Channel::close() {
   std::unique_lock<std::mutex> lock(mutex_);
+  closed_ = true;
   if (!socket_) {
     paused_ = false;  // for what was received before
   } else {

@@ -44,8 +44,11 @@ class Channel final : public Pollable, public std::enable_shared_from_this<Chann
   // To be called after an event was handled: wakes again when there is more.
   void wake_for_more();
 
-  // False: some of it is queued, and Drained will follow. Throws Error: ERR_CUDA_IPC_CLOSED,
-  // ERR_CUDA_IPC_INVALID_ARGUMENT (more groups of 253 descriptors than bytes), ERR_CUDA_IPC_FD_LIMIT.
+  // False: some of it is queued, and Drained will follow. What is sent after the connection was lost, but
+  // before Closed has been returned, is dropped, with false: the
+  // caller cannot know yet. Throws Error:
+  // ERR_CUDA_IPC_CLOSED, ERR_CUDA_IPC_INVALID_ARGUMENT (more groups of 253 descriptors than bytes),
+  // ERR_CUDA_IPC_FD_LIMIT.
   bool send(const uint8_t* bytes, size_t size, const std::vector<int>& fds);
   // While paused neither is anything read nor does next() return data; Drained still comes.
   void pause();
@@ -96,6 +99,7 @@ class Channel final : public Pollable, public std::enable_shared_from_this<Chann
   std::optional<Error> broken_;  // sending failed; what the peer had sent before is still read
   bool ended_ = false;           // nothing more is read; `end_error_` says why
   std::optional<Error> end_error_;
+  bool closed_ = false;    // by close()
   bool finished_ = false;  // Closed has been returned
   uint32_t watched_ = 0;   // the epoll events; 0: not registered
   Reactor::Id registration_ = 0;

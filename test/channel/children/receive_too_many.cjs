@@ -1,0 +1,28 @@
+// Receives more descriptors than its limit allows.
+const { readdirSync } = require("node:fs");
+const { native } = require("../../../dist/lib/native.js");
+const openFds = () => readdirSync("/proc/self/fd").length;
+
+async function main() {
+  // The first one starts the thread behind all of them.
+  const first = await native.connect(process.argv[2]);
+  await new Promise((resolve) => {
+    native.startChannel(first, { onData() {}, onDrain() {}, onClose: resolve });
+    first.ref();
+    first.close();
+  });
+  const before = openFds();
+  const channel = await native.connect(process.argv[2]);
+  native.startChannel(channel, {
+    onData() {},
+    onDrain() {},
+    onClose(error) {
+      const leaked = openFds() - before;
+      console.log(`closed ${error?.code}`);
+      console.log(`leaked ${leaked}`);
+    },
+  });
+  channel.ref();
+}
+
+main();
