@@ -86,6 +86,8 @@ export interface NativeChannel {
 export interface NativeListener {
   ref(): void;
   unref(): void;
+  /** Stops accepting and gives the socket away, still listening: who connects waits for whoever adopts it. */
+  detach(): NativeFd;
   /** Stops listening and closes the socket. Does not remove the path. Harmless when closed already. */
   close(): void;
 }
@@ -93,6 +95,8 @@ export interface NativeListener {
 /** An exclusive flock, held until `close()`, collection, or the death of the process. */
 export interface NativeFileLock {
   readonly held: boolean;
+  /** A descriptor that holds the same lock: the lock ends when both are closed. */
+  duplicate(): NativeFd;
   close(): void;
 }
 
@@ -283,6 +287,12 @@ export interface NativeAddon {
     onConnection: (channel: NativeChannel) => void,
     onError: (error: Error) => void,
   ): NativeListener;
+  /** Goes on with a listening socket from `detach`, in this process or another. The descriptor stays the caller's. */
+  adoptListener(
+    socket: NativeFd,
+    onConnection: (channel: NativeChannel) => void,
+    onError: (error: Error) => void,
+  ): NativeListener;
   /** Connects without blocking the event loop; ERR_CUDA_IPC_NO_OWNER when nobody listens. */
   connect(socketPath: string): Promise<NativeChannel>;
   /** Begins delivery on a channel from `listen` or `connect`. */
@@ -291,6 +301,8 @@ export interface NativeAddon {
   watchProcess(pid: number, startTime: string | undefined, onExit: () => void): NativeProcess;
   /** Opens (0600, close-on-exec) and locks the file without waiting; undefined when somebody else holds it. */
   lockFile(file: string): NativeFileLock | undefined;
+  /** The lock that a descriptor from `duplicate` holds. The descriptor stays the caller's. */
+  adoptLock(file: NativeFd): NativeFileLock;
 
   // device.cc
   chooseProvider(name: string): void;

@@ -2,6 +2,7 @@
 
 #include "addon/arguments.h"
 #include "addon/exports.h"
+#include "addon/fd.h"
 
 namespace cuda_ipc {
 
@@ -13,9 +14,11 @@ class NativeFileLock : public Napi::ObjectWrap<NativeFileLock> {
   using Napi::ObjectWrap<NativeFileLock>::ObjectWrap;
 
   static void define(Napi::Env env) {
-    Environment::of(env).constructor_of(&kKey) = Napi::Persistent(DefineClass(
-        env, "NativeFileLock",
-        {InstanceAccessor<&NativeFileLock::held>("held"), InstanceMethod<&NativeFileLock::close>("close")}));
+    Environment::of(env).constructor_of(&kKey) =
+        Napi::Persistent(DefineClass(env, "NativeFileLock",
+                                     {InstanceAccessor<&NativeFileLock::held>("held"),
+                                      InstanceMethod<&NativeFileLock::duplicate>("duplicate"),
+                                      InstanceMethod<&NativeFileLock::close>("close")}));
   }
 
   static Napi::Value create(Napi::Env env, Fd file) {
@@ -28,6 +31,12 @@ class NativeFileLock : public Napi::ObjectWrap<NativeFileLock> {
   Napi::Value held(const Napi::CallbackInfo& info) {
     return Napi::Boolean::New(info.Env(), static_cast<bool>(file_));
   }
+  Napi::Value duplicate(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&] {
+      if (!file_) throw Error("ERR_CUDA_IPC_CLOSED", "This lock has been given up already");
+      return wrap_fd(info.Env(), file_.duplicate());
+    });
+  }
   void close(const Napi::CallbackInfo&) { file_.reset(); }
 
   Fd file_;
@@ -38,11 +47,16 @@ Napi::Value lock(const Napi::CallbackInfo& info) {
   return file ? NativeFileLock::create(info.Env(), std::move(*file)) : info.Env().Undefined();
 }
 
+Napi::Value adopt(const Napi::CallbackInfo& info) {
+  return NativeFileLock::create(info.Env(), adopt_lock(unwrap_fd(info[0]).duplicate()));
+}
+
 }  // namespace
 
 void export_file_lock(Napi::Env env, Napi::Object exports) {
   NativeFileLock::define(env);
   exports["lockFile"] = Napi::Function::New<checked<lock>>(env, "lockFile");
+  exports["adoptLock"] = Napi::Function::New<checked<adopt>>(env, "adoptLock");
 }
 
 }  // namespace cuda_ipc

@@ -2,6 +2,7 @@
 
 #include "addon/callback.h"
 #include "addon/channel.h"
+#include "addon/fd.h"
 #include "addon/live_wrap.h"
 #include "channel/listener.h"
 
@@ -19,8 +20,10 @@ class NativeListener : public LiveWrap<NativeListener> {
     if (listener_) listener_->close();
   }
 
-  void listen(const std::string& path, unsigned mode, int backlog, Napi::Function on_connection,
-              Napi::Function on_error) {
+  // `open` makes the listener; it is called with the handlers, before the first connection can be delivered:
+  // that takes a turn of the event loop.
+  template <class Open>
+  void listen(Open open, Napi::Function on_connection, Napi::Function on_error) {
     Listener::Handlers handlers;
     handlers.on_connection = [post = poster()](std::shared_ptr<Channel> channel) {
       post([channel = std::move(channel)](NativeListener& self, Napi::Env env) { self.tell(env, channel); });
@@ -28,8 +31,7 @@ class NativeListener : public LiveWrap<NativeListener> {
     handlers.on_error = [post = poster()](Error error) {
       post([error = std::move(error)](NativeListener& self, Napi::Env env) { self.tell(env, error); });
     };
-    // Before the first connection can be delivered: that takes a turn of the event loop.
-    listener_ = Listener::open(path, mode, backlog, std::move(handlers));
+    listener_ = open(std::move(handlers));
     on_connection_ = Napi::Persistent(on_connection);
     on_error_ = Napi::Persistent(on_error);
     keep_alive(true);
@@ -43,7 +45,7 @@ class NativeListener : public LiveWrap<NativeListener> {
 
   static void define_class(Napi::Env env) {
     define(env, {method<&NativeListener::ref>("ref"), method<&NativeListener::unref>("unref"),
-                 method<&NativeListener::close>("close")});
+                 method<&NativeListener::detach>("detach"), method<&NativeListener::close>("close")});
   }
 
  private:
@@ -68,6 +70,12 @@ class NativeListener : public LiveWrap<NativeListener> {
     keep_event_loop(false);
     return info.Env().Undefined();
   }
+  Napi::Value detach(const Napi::CallbackInfo& info) {
+    if (!open()) throw Error("ERR_CUDA_IPC_CLOSED", "This listener has been closed already");
+    Fd socket = listener_->detach();
+    close(info);
+    return wrap_fd(info.Env(), std::move(socket));
+  }
   Napi::Value close(const Napi::CallbackInfo& info) {
     tear_down();
     keep_event_loop(false);
@@ -89,7 +97,21 @@ Napi::Value listen(const Napi::CallbackInfo& info) {
   const Napi::Function on_error = function_argument(info[3], "onError");
   NativeListener* self = NativeListener::make(info.Env());
   const Napi::Object object = self->Value();
-  self->listen(path, mode, backlog, on_connection, on_error);
+  self->listen(
+      [&](Listener::Handlers handlers) { return Listener::open(path, mode, backlog, std::move(handlers)); },
+      on_connection, on_error);
+  return object;
+}
+
+Napi::Value adopt_listener(const Napi::CallbackInfo& info) {
+  Fd socket = unwrap_fd(info[0]).duplicate();
+  const Napi::Function on_connection = function_argument(info[1], "onConnection");
+  const Napi::Function on_error = function_argument(info[2], "onError");
+  NativeListener* self = NativeListener::make(info.Env());
+  const Napi::Object object = self->Value();
+  self->listen(
+      [&](Listener::Handlers handlers) { return Listener::adopt(std::move(socket), std::move(handlers)); },
+      on_connection, on_error);
   return object;
 }
 
@@ -98,6 +120,7 @@ Napi::Value listen(const Napi::CallbackInfo& info) {
 void export_listener(Napi::Env env, Napi::Object exports) {
   NativeListener::define_class(env);
   exports["listen"] = Napi::Function::New<checked<listen>>(env, "listen");
+  exports["adoptListener"] = Napi::Function::New<checked<adopt_listener>>(env, "adoptListener");
 }
 
 }  // namespace cuda_ipc

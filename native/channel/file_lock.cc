@@ -6,17 +6,33 @@
 
 namespace cuda_ipc {
 
-std::optional<Fd> lock_file(const std::string& path) {
-  // O_NOFOLLOW: a link put there by somebody else must not make us create or hold another file.
-  Fd file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
-  if (!file) throw channel_error(errno, "opening the lock file " + path, "ERR_CUDA_IPC_SYSTEM");
+namespace {
+
+bool lock(const Fd& file) {
   int result;
   do {
     result = ::flock(file.get(), LOCK_EX | LOCK_NB);
   } while (result != 0 && errno == EINTR);
-  if (result == 0) return file;
+  return result == 0;
+}
+
+}  // namespace
+
+std::optional<Fd> lock_file(const std::string& path) {
+  // O_NOFOLLOW: a link put there by somebody else must not make us create or hold another file.
+  Fd file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!file) throw channel_error(errno, "opening the lock file " + path, "ERR_CUDA_IPC_SYSTEM");
+  if (lock(file)) return file;
   if (errno == EWOULDBLOCK) return std::nullopt;
   throw channel_error(errno, "locking the file " + path, "ERR_CUDA_IPC_SYSTEM");
+}
+
+Fd adopt_lock(Fd file) {
+  // Where this open file holds the lock, to lock it again changes nothing.
+  if (!lock(file))
+    throw Error("ERR_CUDA_IPC_INVALID_ARGUMENT",
+                "Expected a file that holds its lock for fd, but another process holds it");
+  return file;
 }
 
 }  // namespace cuda_ipc

@@ -13,4 +13,8 @@ namespace cuda_ipc {
 // ERR_CUDA_IPC_SYSTEM.
 std::optional<Fd> lock_file(const std::string& path);
 
+// The lock that a descriptor from another process holds: it belongs to the open file, and so travels with it.
+// Throws Error (ERR_CUDA_IPC_INVALID_ARGUMENT) when somebody else holds the file's lock.
+Fd adopt_lock(Fd file);
+
 }  // namespace cuda_ipc

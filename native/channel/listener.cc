@@ -1,5 +1,6 @@
 #include "channel/listener.h"
 
+#include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
@@ -21,14 +22,34 @@ constexpr std::chrono::milliseconds kRestAfterError(50);
 std::shared_ptr<Listener> Listener::open(const std::string& path, unsigned mode, int backlog,
                                          Handlers handlers) {
   Reactor::instance();  // whatever it lacks is better known before the file exists
-  std::shared_ptr<Listener> self(new Listener(listen_at(path, mode, backlog), std::move(handlers)));
-  std::lock_guard<std::mutex> lock(self->mutex_);
+  Fd socket = listen_at(path, mode, backlog);
   try {
-    self->registration_ = Reactor::instance().add(self->socket_.get(), EPOLLIN, self);
+    return start(std::move(socket), std::move(handlers));
   } catch (const Error&) {
     ::unlink(path.c_str());
     throw;
   }
+}
+
+std::shared_ptr<Listener> Listener::adopt(Fd socket, Handlers handlers) {
+  int listening = 0;
+  int domain = 0;
+  socklen_t size = sizeof(int);
+  const bool ours = ::getsockopt(socket.get(), SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) == 0 &&
+                    ::getsockopt(socket.get(), SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 &&
+                    listening == 1 && domain == AF_UNIX;
+  if (!ours)
+    throw Error("ERR_CUDA_IPC_INVALID_ARGUMENT",
+                "Expected a listening Unix socket for fd, but received another descriptor");
+  const int flags = ::fcntl(socket.get(), F_GETFL);
+  ::fcntl(socket.get(), F_SETFL, flags | O_NONBLOCK);
+  return start(std::move(socket), std::move(handlers));
+}
+
+std::shared_ptr<Listener> Listener::start(Fd socket, Handlers handlers) {
+  std::shared_ptr<Listener> self(new Listener(std::move(socket), std::move(handlers)));
+  std::lock_guard<std::mutex> lock(self->mutex_);
+  self->registration_ = Reactor::instance().add(self->socket_.get(), EPOLLIN, self);
   self->watched_ = true;
   return self;
 }
@@ -45,6 +66,13 @@ void Listener::close() {
   Reactor::instance().remove(registration_, socket_.get());
   ::shutdown(socket_.get(), SHUT_RDWR);
   socket_.reset();
+}
+
+Fd Listener::detach() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (!socket_) throw Error("ERR_CUDA_IPC_CLOSED", "This listener has been closed already");
+  Reactor::instance().remove(registration_, socket_.get());
+  return std::move(socket_);
 }
 
 void Listener::on_ready(uint32_t, Clock::time_point) {
