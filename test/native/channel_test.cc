@@ -1,0 +1,279 @@
+// The channel without JavaScript, for the sanitizers: threads that send, receive, pause and close at once,
+// the kernel's limit on descriptors in flight, and watches on processes that die.
+#include "channel/channel.h"
+
+#include <grp.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <thread>
+
+#include "channel/connect.h"
+#include "channel/listener.h"
+#include "channel/process_watch.h"
+#include "check.h"
+
+namespace {
+
+using namespace cuda_ipc;
+
+// Takes a channel's events on a thread of its own, as the event loop does.
+class Consumer {
+ public:
+  explicit Consumer(std::shared_ptr<Channel> channel) : channel_(std::move(channel)) {
+    channel_->start([this] {
+      std::lock_guard<std::mutex> lock(mutex_);
+      ++wakes_;
+      changed_.notify_all();
+    });
+    thread_ = std::thread([this] { run(); });
+  }
+  ~Consumer() {
+    thread_.join();
+    channel_->abandon();
+  }
+
+  template <class Condition>
+  void wait(Condition condition) {
+    std::unique_lock<std::mutex> lock(mutex_);
+    changed_.wait(lock, condition);
+  }
+  // Under wait() only.
+  size_t bytes = 0;
+  size_t fds = 0;
+  size_t drains = 0;
+  size_t closes = 0;
+  unsigned sum = 0;
+
+ private:
+  void run() {
+    bool open = true;
+    while (open) {
+      {
+        std::unique_lock<std::mutex> lock(mutex_);
+        changed_.wait(lock, [this] { return wakes_ != 0; });
+        --wakes_;
+      }
+      if (std::optional<Channel::Event> event = channel_->next()) {
+        std::lock_guard<std::mutex> lock(mutex_);
+        open = note(*event);
+        changed_.notify_all();
+      }
+      if (open) channel_->wake_for_more();
+    }
+  }
+
+  bool note(const Channel::Event& event) {
+    if (std::holds_alternative<Channel::Closed>(event)) ++closes;
+    if (std::holds_alternative<Channel::Drained>(event)) ++drains;
+    if (auto* data = std::get_if<Channel::Data>(&event)) {
+      bytes += data->bytes.size();
+      fds += data->fds.size();
+      for (const uint8_t byte : data->bytes) sum += byte;
+    }
+    return closes == 0;
+  }
+
+  std::shared_ptr<Channel> channel_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  size_t wakes_ = 0;
+  std::thread thread_;
+};
+
+std::pair<std::shared_ptr<Channel>, std::shared_ptr<Channel>> channel_pair() {
+  int ends[2];
+  CHECK(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) == 0);
+  const auto channel = [](int end) {
+    Peer peer = read_peer(end);
+    CHECK(peer.process.pid == ::getpid() && peer.process.proven() && !peer.process.start_time.empty());
+    return std::make_shared<Channel>(Fd(end), std::move(peer));
+  };
+  return {channel(ends[0]), channel(ends[1])};
+}
+
+void traffic_with_pauses_and_descriptors() {
+  auto [near, far] = channel_pair();
+  {
+    Consumer sent(near), received(far);
+    std::atomic<bool> done{false};
+    std::thread pauser([&far = far, &done] {
+      while (!done) {
+        far->pause();
+        std::this_thread::yield();
+        far->resume();
+      }
+    });
+    const Fd file(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+    std::vector<uint8_t> block(30'000);
+    unsigned sum = 0;
+    for (int i = 0; i < 300; ++i) {
+      block.assign(block.size(), static_cast<uint8_t>(i));
+      sum += static_cast<uint8_t>(i) * static_cast<unsigned>(block.size());
+      size_t drains = 0;
+      sent.wait([&] {
+        drains = sent.drains;
+        return true;
+      });
+      if (!near->send(block.data(), block.size(), std::vector<int>(i % 7, file.get())))
+        sent.wait([&] { return sent.drains > drains; });
+    }
+    received.wait([&] { return received.bytes == 300 * block.size(); });
+    done = true;
+    pauser.join();
+    CHECK(received.sum == sum);
+    CHECK(received.fds == 300 / 7 * 21 + (0 + 1 + 2 + 3 + 4 + 5));
+    CHECK(near->queued_bytes() == 0);
+    near->close();
+    sent.wait([&] { return sent.closes == 1; });
+    received.wait([&] { return received.closes == 1; });
+  }
+}
+
+void closing_in_the_middle() {
+  for (int i = 0; i < 50; ++i) {
+    auto [near, far] = channel_pair();
+    Consumer sent(near), received(far);
+    std::thread sender([&near = near] {
+      const std::vector<uint8_t> block(10'000);
+      try {
+        for (int n = 0; n < 1000; ++n) near->send(block.data(), block.size(), {});
+      } catch (const Error& error) {
+        CHECK(error.code() == "ERR_CUDA_IPC_CLOSED");
+      }
+    });
+    (i % 2 == 0 ? near : far)->close();
+    sender.join();
+    near->close();
+    sent.wait([&] { return sent.closes == 1; });
+    received.wait([&] { return received.closes == 1; });
+  }
+}
+
+// As an ordinary user with a low limit: ETOOMANYREFS, which is backpressure. In a child, to lower nothing
+// here.
+void too_many_descriptors_in_flight() {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    if (::geteuid() == 0) CHECK(::setgroups(0, nullptr) == 0 && ::setgid(65534) == 0 && ::setuid(65534) == 0);
+    auto [near, far] = channel_pair();
+    Consumer sent(near);
+    const Fd file(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+    const uint8_t byte = 1;
+    const rlimit limit{600, 600};
+    CHECK(::setrlimit(RLIMIT_NOFILE, &limit) == 0);
+    // More in flight than the limit before anybody reads, and at no time as many open.
+    for (int i = 0; i < 40; ++i) near->send(&byte, 1, std::vector<int>(20, file.get()));
+    CHECK(near->queued_bytes() != 0);
+    {
+      Consumer received(far);
+      received.wait([&] { return received.bytes == 40; });
+      received.wait([&] { return received.fds == 800; });
+      sent.wait([&] { return sent.drains == 1; });
+      near->close();
+    }
+    sent.wait([&] { return sent.closes == 1; });
+    std::_Exit(0);
+  }
+  int status = 0;
+  CHECK(::waitpid(child, &status, 0) == child && status == 0);
+}
+
+void watched_processes() {
+  std::mutex mutex;
+  std::condition_variable changed;
+  int exits = 0;
+  const auto on_exit = [&] {
+    std::lock_guard<std::mutex> lock(mutex);
+    ++exits;
+    changed.notify_all();
+  };
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::pause();
+    std::_Exit(0);
+  }
+  ProcessHandle handle = open_process(child);
+  const auto twin = ProcessWatch::start(handle.duplicate(), on_exit);
+  const auto stopped = ProcessWatch::start(handle.duplicate(), [] { std::_Exit(1); });
+  const auto watch = ProcessWatch::start(std::move(handle), on_exit);
+  stopped->stop();
+  CHECK(!watch->exited_at());
+  const auto before = Clock::now();
+  ::kill(child, SIGKILL);
+  {
+    std::unique_lock<std::mutex> lock(mutex);
+    changed.wait(lock, [&] { return exits == 2; });
+  }
+  CHECK(watch->exited_at() >= before && twin->exited_at() >= before && !stopped->exited_at());
+  int status = 0;
+  CHECK(::waitpid(child, &status, 0) == child);
+  ProcessHandle gone = open_process(child);
+  CHECK(gone.gone && gone.proven());
+  const auto late = ProcessWatch::start(std::move(gone), on_exit);
+  std::unique_lock<std::mutex> lock(mutex);
+  changed.wait(lock, [&] { return exits == 3; });
+}
+
+void connections() {
+  const std::string path = "/tmp/cuda-ipc-channel-test-" + std::to_string(::getpid());
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::vector<std::shared_ptr<Channel>> accepted;
+  size_t failed = 0;
+  const auto listener = Listener::open(path, 0660, 2,
+                                       {[&](std::shared_ptr<Channel> channel) {
+                                          std::lock_guard<std::mutex> lock(mutex);
+                                          accepted.push_back(std::move(channel));
+                                          changed.notify_all();
+                                        },
+                                        [&](const Error&) { ++failed; }});
+  struct stat facts;
+  CHECK(::stat(path.c_str(), &facts) == 0 && (facts.st_mode & 07777) == 0660);
+  thrown("ERR_CUDA_IPC_ADDRESS_IN_USE", [&] { Listener::open(path, 0600, 2, {}); });
+  std::vector<std::shared_ptr<Channel>> connected;
+  const auto wanted = std::make_shared<int>();
+  for (int i = 0; i < 200; ++i) {
+    auto done = [&](std::shared_ptr<Channel> channel, std::optional<Error> error) {
+      CHECK(channel && !error);
+      std::lock_guard<std::mutex> lock(mutex);
+      connected.push_back(std::move(channel));
+      changed.notify_all();
+    };
+    if (std::shared_ptr<Channel> channel = try_connect(path))
+      done(std::move(channel), std::nullopt);
+    else
+      connect_later(path, wanted, done);
+  }
+  size_t handled = 0;
+  std::unique_lock<std::mutex> lock(mutex);
+  while (handled < 200 || connected.size() < 200) {
+    const size_t now = accepted.size();
+    lock.unlock();
+    for (; handled < now; ++handled) listener->handled();
+    lock.lock();
+    changed.wait(lock,
+                 [&] { return accepted.size() > handled || (handled == 200 && connected.size() == 200); });
+  }
+  CHECK(failed == 0);
+  lock.unlock();
+  listener->close();
+  ::unlink(path.c_str());
+  thrown("ERR_CUDA_IPC_NO_OWNER", [&] { try_connect(path); });
+}
+
+}  // namespace
+
+int main() {
+  // Before the socket thread is there: it does not come along into a child.
+  too_many_descriptors_in_flight();
+  traffic_with_pauses_and_descriptors();
+  closing_in_the_middle();
+  watched_processes();
+  connections();
+  return 0;
+}
