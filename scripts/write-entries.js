@@ -1,7 +1,7 @@
 // Writes the package's entries over what tsc made of lib/index.ts: dist/lib/index.js, which loads a module when the
 // first of its names is asked for, and dist/lib/index.mjs, which re-exports all of them, so that both kinds of
 // importer share one copy of the library's state.
-const { writeFileSync } = require("node:fs");
+const { rmSync, writeFileSync } = require("node:fs");
 const path = require("node:path");
 
 const library = path.join(__dirname, "../dist/lib");
@@ -42,6 +42,8 @@ ${lines.join("\n")}
 0 && (module.exports = { ${names.join(", ")} });
 `,
 );
+// It maps what tsc made.
+rmSync(`${entry}.map`);
 writeFileSync(
   path.join(library, "index.mjs"),
   `import api from "./index.js";\nexport const { ${names.join(", ")} } = api;\n`,

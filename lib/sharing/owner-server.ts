@@ -257,7 +257,8 @@ export class OwnerServer {
 /** Memory of one provider means nothing to the other: told here, it is not told by a failed import. */
 function assertSameProvider(provider: string): void {
   const own = native.chosenProvider();
-  if (provider === own) return;
+  // "none" is who only asks, and maps nothing.
+  if (provider === own || provider === "none") return;
   throw new CudaIpcError(
     "ERR_CUDA_IPC_PROVIDER",
     `The owner runs on the driver "${own}", this process on "${provider}". Choose the same one for both: CUDA_IPC_DRIVER=${own}, or { driver: "${own}" }.`,

@@ -1,0 +1,19 @@
+import { InvalidArgumentError, Option } from "commander";
+
+export const socketOption = (): Option =>
+  new Option("--socket <path>", "the owner's Unix socket (default: $CUDA_IPC_SOCKET, or the user's own)");
+
+export const driverOption = (): Option =>
+  new Option("--driver <name>", "default: $CUDA_IPC_DRIVER, else libcuda").choices(["libcuda", "host"]);
+
+export const jsonOption = (): Option => new Option("--json", "print one JSON object").default(false);
+
+/** The choice holds for this process and those that it starts. */
+export function chooseDriver(name: string | undefined): void {
+  if (name !== undefined) process.env.CUDA_IPC_DRIVER = name;
+}
+
+export function wholeNumber(text: string): number {
+  if (/^\d+$/.test(text) && Number.isSafeInteger(Number(text))) return Number(text);
+  throw new InvalidArgumentError("Expected a whole number.");
+}

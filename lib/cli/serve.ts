@@ -1,0 +1,107 @@
+import { type Command, Option } from "commander";
+import { native, type Sharing } from "../native.js";
+import { Owner } from "../sharing/owner.js";
+import type { Version } from "../sharing/version.js";
+import { LoadBar } from "./load-progress.js";
+import { chooseDriver, driverOption, socketOption, wholeNumber } from "./options.js";
+import { onStopSignal } from "./signals.js";
+import { bytesText, plain, rateText, say, secondsText } from "./text.js";
+
+interface Options {
+  name: string;
+  socket?: string;
+  device: number;
+  sharing?: Sharing;
+  driver?: string;
+  writable: boolean;
+}
+
+export function addServe(program: Command): void {
+  program
+    .command("serve")
+    .description("Load a checkpoint onto a device and publish it, until SIGINT or SIGTERM.")
+    .argument("<model>", "a safetensors file, an index of shards, or a folder that holds one")
+    .requiredOption("--name <name>", "what workers attach to")
+    .addOption(socketOption())
+    .option("--device <n>", "the device's ordinal", wholeNumber, 0)
+    .addOption(new Option("--sharing <kind>", "default: vmm where the device has it").choices(["vmm", "ipc"]))
+    .option("--writable", "let workers attach for writing", false)
+    .addOption(driverOption())
+    .action(serve);
+}
+
+async function serve(model: string, options: Options): Promise<void> {
+  chooseDriver(options.driver);
+  const stop = new AbortController();
+  onStopSignal((signal) => stop.abort(signal));
+  const owner = await Owner.listen({ socket: options.socket });
+  owner.on("error", (error) => warn(error));
+  owner.on("peererror", (error) => warn(error));
+  try {
+    const version = await load(owner, model, options, stop.signal);
+    announce(owner, version);
+    await aborted(stop.signal);
+    await close(owner, version);
+  } catch (error) {
+    await owner.close();
+    if (!stop.signal.aborted) throw error;
+    say("Stopped while loading; nothing stays allocated.");
+  }
+}
+
+async function load(owner: Owner, model: string, options: Options, signal: AbortSignal): Promise<Version> {
+  const { name, device, sharing, writable } = options;
+  const bar = new LoadBar();
+  const before = performance.now();
+  try {
+    const version = await owner.load(name, model, {
+      device,
+      sharing,
+      writable,
+      onProgress: bar.update,
+      signal,
+    });
+    const seconds = (performance.now() - before) / 1000;
+    bar.stop();
+    const { totalBytes } = bar;
+    say(
+      `Loaded ${plain(model)}: ${version.tensors} tensors, ${bytesText(totalBytes)} in ${secondsText(seconds)} ` +
+        `(${rateText(totalBytes / seconds)}, the driver's start and the checksum included).`,
+    );
+    return version;
+  } finally {
+    bar.stop();
+  }
+}
+
+function announce(owner: Owner, version: Version): void {
+  const driver = native.chosenProvider();
+  const writable = version.writable ? ", writable" : "";
+  say(`Driver ${driver}, device ${version.devices.join(", ")}, sharing ${version.sharing}${writable}.`);
+  say(`Checksum ${version.checksum}.`);
+  say(`Serving ${plain(version.set)}, version ${version.number}, on ${owner.socket} (pid ${process.pid}).`);
+}
+
+async function close(owner: Owner, version: Version): Promise<void> {
+  const leases = version.refCount;
+  if (leases > 0 && version.sharing === "ipc") {
+    say(
+      `Closing when ${leases} leases have ended: "ipc" memory goes with this process. Once more to force it.`,
+    );
+  } else if (leases > 0) {
+    say(`Closing. The holders of ${leases} leases keep the memory.`);
+  }
+  await owner.close();
+  say("Closed.");
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+}
+
+function warn(error: Error & { code?: string }): void {
+  process.stderr.write(`cuda-ipc: ${plain(error.message)}${error.code ? ` [${error.code}]` : ""}\n`);
+}
