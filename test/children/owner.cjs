@@ -56,6 +56,7 @@ serve({
   version: (id) => facts(find(id)),
   versions: () => owner.versions().map(facts),
   waitForRefCount: (id, count) => find(id).waitForRefCount((now) => now === count),
+  waitForFreed: (id) => find(id)?.whenFreed(),
   retire: (name) => owner.retire(name),
   close: (options) => owner.close(options),
   memory: (device = 0) => native.memoryInfo(device),

@@ -1,7 +1,8 @@
 // A worker process: attaches, reads, releases as the test says.
+const { once } = require("node:events");
 const { createHash } = require("node:crypto");
 const { existsSync } = require("node:fs");
-const { attach, builtinModule, disconnect, Event, Stream } = require("../../dist/lib/index.js");
+const { attach, builtinModule, cudaMemcpy, disconnect, Event, Stream } = require("../../dist/lib/index.js");
 const { native } = require("../../dist/lib/native.js");
 const serve = require("./commands.cjs");
 const inspect = require("./inspect.cjs");
@@ -12,6 +13,14 @@ let next = 0;
 let unreleased = 0;
 let fdsBefore;
 let socketsBefore;
+
+const channels = [];
+const { connect } = native;
+native.connect = async (socket) => {
+  const channel = await connect(socket);
+  channels.push(channel);
+  return channel;
+};
 
 process.on("warning", (warning) => {
   if (warning.code?.startsWith("CUDA_IPC")) serve.emit("warning", warning.code);
@@ -27,6 +36,9 @@ function keep(weights) {
   }
   return key;
 }
+
+const aborter = new AbortController();
+const enough = () => Object.assign(new Error("enough"), { code: "ENOUGH" });
 
 async function forget(name, options, use) {
   const weights = await attach(name, options);
@@ -62,13 +74,23 @@ serve({
   },
   /** What keeps the process alive. */
   resources: () => process.getActiveResourcesInfo(),
-  /** Aborts the attach at once, or with `after` once the owner has been asked. */
+  /** Aborts the attach at once. */
   async abortedAttach(name, options) {
     const controller = new AbortController();
     const attaching = attach(name, { ...options, signal: controller.signal });
-    controller.abort(Object.assign(new Error("enough"), { code: "ENOUGH" }));
+    controller.abort(enough());
     await attaching;
   },
+  async attachUntilAborted(name, options) {
+    // Held back where the memory is about to be mapped, until the test has aborted.
+    const { openSlab } = native;
+    native.openSlab = async (source) => {
+      await once(aborter.signal, "abort");
+      return openSlab(source);
+    };
+    await attach(name, { ...options, signal: aborter.signal });
+  },
+  abort: () => aborter.abort(enough()),
   facts(key) {
     const { name, version, sharing, access, checksum, bytes, devices, size, disposed } = held.get(key);
     return { name, version, sharing, access, checksum, bytes, devices, size, disposed };
@@ -79,6 +101,7 @@ serve({
   async release(key) {
     await held.get(key).release();
   },
+  releaseAfter: (key, after) => held.get(key).release({ after }),
   refCount: (key) => held.get(key).refCount(),
   async read(key, tensor) {
     return held.get(key).tensor(tensor).toBuffer();
@@ -88,6 +111,10 @@ serve({
   },
   async write(key, tensor, data) {
     await held.get(key).tensor(tensor).write(data);
+  },
+  /** Past the library's own check: a copy to the tensor's address. */
+  async writeByPointer(key, tensor) {
+    await cudaMemcpy(held.get(key).tensor(tensor).devicePointer, Buffer.alloc(1));
   },
   tensorFacts(key) {
     return [...held.get(key).tensors()].map(({ name, dtype, shape, bytes, device, devicePointer }) => ({
@@ -149,6 +176,10 @@ serve({
     await stream.synchronize();
     await Promise.all([stream.dispose(), event.dispose()]);
     return { pendingAtRelease, doneAfterRelease };
+  },
+  /** Closes the sockets to owners under the library. */
+  breakConnection() {
+    for (const channel of channels.splice(0)) channel.close();
   },
   mappings: () => native.mappingStatistics(),
   memory: (device = 0) => native.memoryInfo(device),

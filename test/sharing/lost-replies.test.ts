@@ -1,0 +1,100 @@
+// A lease that was granted but whose reply was lost, or that nobody waits for any more, is returned.
+import { describe, expect, test } from "vitest";
+import { startChild } from "../helpers/child.js";
+import { folder, sharings, someTensors, startOwner, startWorker } from "../helpers/sharing.js";
+import { newSocket } from "../helpers/temporary.js";
+
+describe.each(sharings)("%s", (sharing) => {
+  async function ownerProcess() {
+    const owner = startChild("owner.cjs");
+    const socket = newSocket(folder);
+    await owner.call("warmUp");
+    await owner.call("listen", { socket });
+    const { id } = await owner.call<{ id: string }>("load", "llm", someTensors(), { sharing });
+    return { owner, socket, version: id };
+  }
+
+  test("an attach that times out while the owner is stopped", async () => {
+    const { owner, socket, version } = await ownerProcess();
+    const worker = await startWorker();
+    owner.stop();
+    await expect(worker.call("attach", "llm", { socket, timeout: 200 })).rejects.toMatchObject({
+      code: "ERR_CUDA_IPC_TIMEOUT",
+    });
+    owner.resume();
+    // The owner grants it now, in the order in which it was asked: this attach comes after.
+    const key = await worker.call<number>("attach", "llm", { socket });
+    await owner.call("waitForRefCount", version, 1);
+    await worker.call("release", key);
+    await owner.call("waitForRefCount", version, 0);
+  });
+
+  test("and nobody attaches again", async () => {
+    const { owner, socket, version } = await ownerProcess();
+    const worker = await startWorker();
+    owner.stop();
+    await expect(worker.call("attach", "llm", { socket, timeout: 200 })).rejects.toMatchObject({
+      code: "ERR_CUDA_IPC_TIMEOUT",
+    });
+    owner.resume();
+    await owner.call("retire", "llm");
+    await owner.call("waitForFreed", version);
+    expect(await worker.call("mappings")).toEqual({ mappings: 0, references: 0 });
+  });
+
+  test("an attach that is aborted while another lease is held", async () => {
+    const { owner, socket, version } = await ownerProcess();
+    const worker = await startWorker();
+    await worker.call("attach", "llm", { socket });
+    owner.stop();
+    await expect(
+      worker.call("attach", "llm", { socket, timeout: 200 }),
+    ).rejects.toMatchObject({ code: "ERR_CUDA_IPC_TIMEOUT" });
+    await expect(worker.call("abortedAttach", "llm", { socket })).rejects.toMatchObject({ code: "ENOUGH" });
+    owner.resume();
+    await owner.call("waitForRefCount", version, 1);
+    expect(await worker.call("mappings")).toEqual({ mappings: 1, references: 1 });
+  });
+
+  test("an attach that is aborted at once", async () => {
+    const owner = await startOwner();
+    const version = await owner.load("llm", someTensors(), { sharing });
+    const worker = await startWorker();
+    const { socket } = owner;
+    await expect(worker.call("abortedAttach", "llm", { socket })).rejects.toMatchObject({ code: "ENOUGH" });
+    await version.waitForRefCount((count) => count === 0);
+    expect(await worker.call("mappings")).toEqual({ mappings: 0, references: 0 });
+  });
+
+  test("an attach that is aborted when it has been granted", async () => {
+    const owner = await startOwner();
+    const version = await owner.load("llm", someTensors(), { sharing });
+    const worker = await startWorker();
+    const attaching = worker.call("attachUntilAborted", "llm", { socket: owner.socket });
+    const rejected = expect(attaching).rejects.toMatchObject({ code: "ENOUGH" });
+    await version.waitForRefCount((count) => count === 1);
+    await worker.call("abort");
+    await rejected;
+    await version.waitForRefCount((count) => count === 0);
+    expect(await worker.call("mappings")).toEqual({ mappings: 0, references: 0 });
+  });
+
+  test("a peer that asks and hangs up before the answer", async () => {
+    const owner = await startOwner();
+    const version = await owner.load("llm", someTensors(), { sharing });
+    const peer = startChild("peer.cjs");
+    await peer.call("connect", owner.socket, { deaf: true });
+    await peer.call("hello");
+    const lease = await peer.call<string>("requestAttach", "llm");
+    const granted = version.waitForRefCount((count) => count === 1);
+    await peer.call("disconnect");
+    await granted;
+    if (sharing === "ipc") {
+      // Still counted, because a closed connection is not a dead process: it is returned by its id.
+      await peer.call("connect", owner.socket);
+      await peer.call("hello");
+      await peer.call("release", [lease]);
+    }
+    await version.waitForRefCount((count) => count === 0);
+  });
+});
