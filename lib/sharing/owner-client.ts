@@ -78,6 +78,8 @@ export class OwnerClient implements LeaseService {
   private readonly held = new Map<string, Held>();
   /** Leases that may be counted by the owner although nobody here holds them. */
   private readonly debts = new Set<string>();
+  /** Granted leases whose memory is being mapped. */
+  private readonly granted = new Set<string>();
   private line: Promise<Line> | undefined;
   /** What `line` resolved to, until it breaks or is closed. */
   private open: Line | undefined;
@@ -90,7 +92,7 @@ export class OwnerClient implements LeaseService {
 
   /** Closes the connection unless it is needed. */
   disconnect(): void {
-    if (this.held.size > 0 || this.operations > 0) return;
+    if (this.leases > 0 || this.operations > 0) return;
     clearTimeout(this.lingering);
     this.lingering = undefined;
     const closing = this.open;
@@ -113,6 +115,7 @@ export class OwnerClient implements LeaseService {
     const warm = native.driverIsUp() ? undefined : native.devices().catch(() => {});
     const lease = randomId();
     const { message, fds } = await this.request("attach", { ...request, lease }, limits, lease);
+    this.granted.add(lease);
     try {
       await warm;
       const { version } = message;
@@ -141,6 +144,7 @@ export class OwnerClient implements LeaseService {
   private async retainNow(attachment: Attachment, access: Access): Promise<Weights> {
     const newLease = randomId();
     await this.request("retain", { lease: attachment.lease, newLease }, {}, newLease);
+    this.granted.add(newLease);
     const sources = attachment.slabs.map((slab) => ({ ...slab, fd: slab.fd?.duplicate() }));
     try {
       const slabs = await mapSlabs(sources, access);
@@ -164,6 +168,7 @@ export class OwnerClient implements LeaseService {
 
   private hold(attachment: Attachment, access: Access): Weights {
     const weights = new Weights(attachment, access, this);
+    this.granted.delete(attachment.lease);
     this.held.set(attachment.lease, { attachment, weights: new WeakRef(weights) });
     return weights;
   }
@@ -171,16 +176,40 @@ export class OwnerClient implements LeaseService {
   /** Ends a lease at the owner, now if it can be reached, else when it can. Never rejects: the memory is let go. */
   private async end(lease: string): Promise<void> {
     this.held.delete(lease);
+    this.granted.delete(lease);
     this.debts.add(lease);
-    if (this.line !== undefined) {
-      try {
-        await this.request("release", { leases: [lease] }, {});
-        this.debts.delete(lease);
-      } catch {
-        // The connection broke: the lease stays a debt until the owner is reached again.
-      }
+    if (this.line === undefined) {
+      void this.reconnect();
+      return;
+    }
+    try {
+      await this.request("release", { leases: [lease] }, {});
+      this.debts.delete(lease);
+    } catch {
+      // The connection broke: the lease stays a debt until the owner is reached again.
     }
     this.closeIfIdle();
+  }
+
+  /** The same for a lease that nobody waits for: keeps the connection, but no process alive. */
+  private giveBack(lease: string): void {
+    this.debts.add(lease);
+    if (this.open === undefined) {
+      void this.reconnect();
+      return;
+    }
+    this.open.connection.request("release", { leases: [lease] }, { background: true }).then(
+      () => {
+        this.debts.delete(lease);
+        this.closeIfIdle();
+      },
+      () => {},
+    );
+  }
+
+  /** How many the owner counts, or may count. */
+  private get leases(): number {
+    return this.held.size + this.granted.size + this.debts.size;
   }
 
   /** Keeps the connection, and the process, while an operation is under way. */
@@ -211,8 +240,8 @@ export class OwnerClient implements LeaseService {
       } catch (error) {
         // That owner ended while nobody needed it: whoever listens there now is asked, as if there had been no line.
         if (line === lingering && isLost(error)) return this.request(type, body, { timeout, signal }, lease);
-        // Granted or not: nobody can tell. It is returned when the owner can be reached again.
-        if (lease !== undefined && connection.closed) this.debts.add(lease);
+        // Granted or not, or only later: nobody can tell, so it is returned as if it were.
+        if (lease !== undefined && (connection.closed || isGivenUp(error, signal))) this.giveBack(lease);
         throw error;
       }
     });
@@ -263,8 +292,8 @@ export class OwnerClient implements LeaseService {
 
   /** A lease was granted to a request that had been given up: it goes back at once. */
   private onLate(request: RequestMessage): void {
-    if (request.type === "attach") void this.end(request.lease);
-    if (request.type === "retain") void this.end(request.newLease);
+    if (request.type === "attach") this.giveBack(request.lease);
+    if (request.type === "retain") this.giveBack(request.newLease);
   }
 
   private onClose(line: Line, error: CudaIpcError | undefined): void {
@@ -278,7 +307,7 @@ export class OwnerClient implements LeaseService {
     this.open = undefined;
     this.line = undefined;
     for (const { weights } of this.held.values()) weights.deref()?.emit("ownerlost", error);
-    if (this.held.size > 0 || this.debts.size > 0) void this.reconnect();
+    if (this.leases > 0) void this.reconnect();
   }
 
   /** Tries until there is an owner again, or nothing left to tell one. Keeps no process alive. */
@@ -286,11 +315,7 @@ export class OwnerClient implements LeaseService {
     if (this.reconnecting) return;
     this.reconnecting = true;
     try {
-      for (
-        let wait = firstRetryMs;
-        this.held.size + this.debts.size > 0;
-        wait = Math.min(2 * wait, longestRetryMs)
-      ) {
+      for (let wait = firstRetryMs; this.leases > 0; wait = Math.min(2 * wait, longestRetryMs)) {
         await delay(wait * (0.5 + Math.random()), undefined, { ref: false });
         if (await this.resume()) return;
       }
@@ -305,10 +330,11 @@ export class OwnerClient implements LeaseService {
       const { ownerId, connection } = await this.connect();
       const sameOwner = (await ownerId) === this.lastOwner;
       const debts = [...this.debts];
-      if (debts.length > 0) await connection.request("release", { leases: debts });
+      if (debts.length > 0) await connection.request("release", { leases: debts }, { background: true });
       for (const lease of debts) this.debts.delete(lease);
-      if (sameOwner && this.held.size > 0)
-        await connection.request("reclaim", { leases: [...this.held.keys()] });
+      const leases = [...this.granted, ...this.held.keys()];
+      if (sameOwner && leases.length > 0)
+        await connection.request("reclaim", { leases }, { background: true });
       this.closeIfIdle();
       return true;
     } catch {
@@ -327,7 +353,7 @@ export class OwnerClient implements LeaseService {
   }
 
   private closeIfIdle(): void {
-    if (this.held.size > 0 || this.operations > 0) return;
+    if (this.leases > 0 || this.operations > 0) return;
     if (this.open === undefined) {
       // Still being made, for somebody who has given up.
       this.line?.then(
@@ -342,6 +368,10 @@ export class OwnerClient implements LeaseService {
     }, lingerMs).unref();
     this.lingering.refresh();
   }
+}
+
+function isGivenUp(error: unknown, signal: AbortSignal | undefined): boolean {
+  return signal?.aborted === true || (error as CudaIpcError).code === "ERR_CUDA_IPC_TIMEOUT";
 }
 
 function isLost(error: unknown): boolean {

@@ -90,7 +90,7 @@ export class ClientConnection {
   /** The process stays for an answer, not for events that may never come. */
   private keepAlive(): void {
     if (this.closed) return;
-    if (this.pending.size > 0 || this.welcomed !== undefined) this.options.channel.ref();
+    if (this.pending.urgent) this.options.channel.ref();
     else this.options.channel.unref();
   }
 

@@ -11,6 +11,8 @@ export interface RequestOptions {
   /** Gives the request up; its reply may still come, see `onLate`. */
   signal?: AbortSignal;
   timeoutMs?: number;
+  /** No process stays alive for the answer. */
+  background?: boolean;
 }
 
 interface Pending<Request, T> {
@@ -18,6 +20,7 @@ interface Pending<Request, T> {
   readonly resolve: (reply: Reply<T>) => void;
   readonly reject: (reason: unknown) => void;
   readonly stop: () => void;
+  readonly background: boolean;
 }
 
 /** Which request a reply belongs to. A request that was given up is remembered until its reply has come. */
@@ -29,14 +32,16 @@ export class PendingRequests<Request, T> {
   /** `onLate` is told of a success that came after its request was given up; the descriptors are closed by then. */
   constructor(private readonly onLate: (request: Request, message: T) => void) {}
 
-  get size(): number {
-    return this.waiting.size;
+  /** Whether somebody waits for an answer whom the process must not end before. */
+  get urgent(): boolean {
+    for (const { background } of this.waiting.values()) if (!background) return true;
+    return false;
   }
 
   /** Calls `send` with a new number; what it throws rejects the request. */
   add(make: (id: number) => Request, send: (request: Request) => void, options: RequestOptions = {}) {
     return new Promise<Reply<T>>((resolve, reject) => {
-      const { signal, timeoutMs } = options;
+      const { signal, timeoutMs, background = false } = options;
       signal?.throwIfAborted();
       const id = this.nextId++;
       const request = make(id);
@@ -50,7 +55,7 @@ export class PendingRequests<Request, T> {
         clearTimeout(timer);
       };
       signal?.addEventListener("abort", abort, { once: true });
-      this.waiting.set(id, { request, resolve, reject, stop });
+      this.waiting.set(id, { request, resolve, reject, stop, background });
       try {
         send(request);
       } catch (error) {

@@ -1,5 +1,5 @@
 // A worker process: attaches, reads, releases as the test says.
-const { once } = require("node:events");
+const { EventEmitter, once } = require("node:events");
 const { createHash } = require("node:crypto");
 const { existsSync } = require("node:fs");
 const { attach, builtinModule, cudaMemcpy, disconnect, Event, Stream } = require("../../dist/lib/index.js");
@@ -38,6 +38,7 @@ function keep(weights) {
 }
 
 const aborter = new AbortController();
+const gate = new EventEmitter();
 const enough = () => Object.assign(new Error("enough"), { code: "ENOUGH" });
 
 async function forget(name, options, use) {
@@ -81,16 +82,22 @@ serve({
     controller.abort(enough());
     await attaching;
   },
-  async attachUntilAborted(name, options) {
-    // Held back where the memory is about to be mapped, until the test has aborted.
+  /** Attaches, but the memory is mapped only when the test says `proceed` or `abort`. */
+  async attachHeldBack(name, options) {
     const { openSlab } = native;
     native.openSlab = async (source) => {
-      await once(aborter.signal, "abort");
+      serve.emit("mapping");
+      await once(gate, "open");
+      native.openSlab = openSlab;
       return openSlab(source);
     };
-    await attach(name, { ...options, signal: aborter.signal });
+    return keep(await attach(name, { ...options, signal: aborter.signal }));
   },
-  abort: () => aborter.abort(enough()),
+  proceed: () => void gate.emit("open"),
+  abort() {
+    aborter.abort(enough());
+    gate.emit("open");
+  },
   facts(key) {
     const { name, version, sharing, access, checksum, bytes, devices, size, disposed } = held.get(key);
     return { name, version, sharing, access, checksum, bytes, devices, size, disposed };

@@ -38,7 +38,7 @@ export interface Exit {
 /** A real process that runs commands of test/children/<script>, one message each. */
 export class Child {
   readonly process: ChildProcess;
-  /** Resolves when the process has ended and its pipes are closed. */
+  /** Resolves when the process has ended and all that it printed is here. */
   readonly exited: Promise<Exit>;
   exit: Exit | undefined;
   stderr = "";
@@ -71,7 +71,10 @@ export class Child {
       this.stderr += chunk;
     });
     this.process.on("message", (message: Reply | { event: string; value: unknown }) => this.receive(message));
-    this.exited = once(this.process, "close").then(([code, signal]) => {
+    // Not its "close" event, which does not come after a disconnect().
+    const closed = once(this.process.stderr!, "close");
+    this.exited = once(this.process, "exit").then(async ([code, signal]) => {
+      await closed;
       this.exit = { code, signal };
       for (const { reject } of this.waiting.values()) reject(this.ended());
       this.waiting.clear();

@@ -2,8 +2,8 @@
 import { describe, expect, test } from "vitest";
 import { startChild } from "../helpers/child.js";
 import { hostMachine, startHostOwner, startHostWorker } from "../helpers/host.js";
-import { block, folder, MIB, sharings, someTensors, startOwner, startWorker } from "../helpers/sharing.js";
 import { expectMemoryBack, freeMemory } from "../helpers/memory.js";
+import { block, folder, MIB, sharings, someTensors, startOwner, startWorker } from "../helpers/sharing.js";
 
 describe.each(sharings)("%s", (sharing) => {
   test("killed while it holds leases", async () => {

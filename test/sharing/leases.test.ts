@@ -21,7 +21,12 @@ describe.each(sharings)("%s", (sharing) => {
     expect(version.refCount).toBe(3);
     expect(version.refCountExact).toBe(true);
     const holder = (pid: number, leases: number) =>
-      expect.objectContaining({ pid, leases, uid: process.getuid!(), startTime: expect.stringMatching(/^\d+$/) });
+      expect.objectContaining({
+        pid,
+        leases,
+        uid: process.getuid!(),
+        startTime: expect.stringMatching(/^\d+$/),
+      });
     expect(version.holders).toHaveLength(2);
     expect(version.holders).toEqual(expect.arrayContaining([holder(one.pid, 2), holder(other.pid, 1)]));
     for (const { since } of version.holders) expect(since).toBeGreaterThanOrEqual(before);

@@ -42,14 +42,26 @@ describe.each(sharings)("%s", (sharing) => {
     expect(await worker.call("mappings")).toEqual({ mappings: 0, references: 0 });
   });
 
+  test("and its process may end before the owner goes on", async () => {
+    const { owner, socket, version } = await ownerProcess();
+    const worker = await startWorker();
+    owner.stop();
+    await expect(worker.call("attach", "llm", { socket, timeout: 200 })).rejects.toMatchObject({
+      code: "ERR_CUDA_IPC_TIMEOUT",
+    });
+    expect(await worker.finish()).toBe(0);
+    owner.resume();
+    await owner.call("waitForRefCount", version, 0);
+  });
+
   test("an attach that is aborted while another lease is held", async () => {
     const { owner, socket, version } = await ownerProcess();
     const worker = await startWorker();
     await worker.call("attach", "llm", { socket });
     owner.stop();
-    await expect(
-      worker.call("attach", "llm", { socket, timeout: 200 }),
-    ).rejects.toMatchObject({ code: "ERR_CUDA_IPC_TIMEOUT" });
+    await expect(worker.call("attach", "llm", { socket, timeout: 200 })).rejects.toMatchObject({
+      code: "ERR_CUDA_IPC_TIMEOUT",
+    });
     await expect(worker.call("abortedAttach", "llm", { socket })).rejects.toMatchObject({ code: "ENOUGH" });
     owner.resume();
     await owner.call("waitForRefCount", version, 1);
@@ -70,9 +82,10 @@ describe.each(sharings)("%s", (sharing) => {
     const owner = await startOwner();
     const version = await owner.load("llm", someTensors(), { sharing });
     const worker = await startWorker();
-    const attaching = worker.call("attachUntilAborted", "llm", { socket: owner.socket });
+    const attaching = worker.call("attachHeldBack", "llm", { socket: owner.socket });
     const rejected = expect(attaching).rejects.toMatchObject({ code: "ENOUGH" });
-    await version.waitForRefCount((count) => count === 1);
+    await worker.event("mapping");
+    expect(version.refCount).toBe(1);
     await worker.call("abort");
     await rejected;
     await version.waitForRefCount((count) => count === 0);

@@ -1,8 +1,8 @@
 // A closed connection is not a dead process: what its leases are worth then.
 import { describe, expect, test } from "vitest";
 import { type Child, startChild } from "../helpers/child.js";
-import { block, MIB, someTensors, startOwner, startWorker } from "../helpers/sharing.js";
 import { expectMemoryBack, expectMemoryUsed, freeMemory } from "../helpers/memory.js";
+import { block, MIB, someTensors, startOwner, startWorker } from "../helpers/sharing.js";
 
 /** A peer process with one lease. */
 async function attachedPeer(socket: string): Promise<{ peer: Child; lease: string }> {
@@ -128,6 +128,21 @@ describe.each(["vmm", "ipc"] as const)("%s: a worker whose connection breaks", (
     await worker.call("release", second);
     await version.waitForRefCount((count) => count === 1);
     expect(await worker.call("refCount", key)).toEqual({ count: 1, exact: true });
+    expect(await worker.call("computeChecksum", key)).toBe(version.checksum);
+  });
+
+  test("while it maps what it was given, is counted all the same", async () => {
+    const owner = await startOwner();
+    const version = await owner.load("llm", someTensors(), { sharing });
+    const worker = await startWorker();
+    const attaching = worker.call<number>("attachHeldBack", "llm", { socket: owner.socket });
+    await worker.event("mapping");
+    const closed = sharing === "vmm" ? version.waitForRefCount((count) => count === 0) : undefined;
+    await worker.call("breakConnection");
+    await closed;
+    await worker.call("proceed");
+    const key = await attaching;
+    await version.waitForRefCount((count) => count === 1);
     expect(await worker.call("computeChecksum", key)).toBe(version.checksum);
   });
 });

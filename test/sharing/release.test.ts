@@ -7,17 +7,20 @@ const bytes = 64 * MIB;
 const launches = 40;
 
 for (const sharing of sharings) {
-  test.each(["default", "stream", "event"])(`${sharing}: release after %s waits for the work`, async (after) => {
-    const owner = await startOwner();
-    await owner.load("llm", block(bytes), { sharing, writable: true });
-    const worker = await startWorker();
-    const key = await worker.call<number>("attach", "llm", { socket: owner.socket, access: "readwrite" });
-    const { pendingAtRelease, doneAfterRelease } = await worker.call<Record<string, boolean>>(
-      ...["releaseUnderWork", key, "block", after, launches],
-    );
-    expect(pendingAtRelease).toBe(true);
-    expect(doneAfterRelease).toBe(true);
-  });
+  test.each(["default", "stream", "event"])(
+    `${sharing}: release after %s waits for the work`,
+    async (after) => {
+      const owner = await startOwner();
+      await owner.load("llm", block(bytes), { sharing, writable: true });
+      const worker = await startWorker();
+      const key = await worker.call<number>("attach", "llm", { socket: owner.socket, access: "readwrite" });
+      const { pendingAtRelease, doneAfterRelease } = await worker.call<Record<string, boolean>>(
+        ...["releaseUnderWork", key, "block", after, launches],
+      );
+      expect(pendingAtRelease).toBe(true);
+      expect(doneAfterRelease).toBe(true);
+    },
+  );
 }
 
 test("what is being read while it is released is read to its end", async () => {
