@@ -240,7 +240,7 @@ export interface LoadOptions {
   runs: LoadRun[];
   /** Reader threads; default: what the machine repays. */
   threads?: number;
-  /** Size of a staging chunk in bytes; default 2 MiB. */
+  /** Size of a staging chunk in bytes; default 4 MiB. */
   chunkBytes?: number;
   /** Called on the event loop, at most every 50 ms, and once at the end, with bytes on the device so far. */
   onProgress?: (bytes: number) => void;

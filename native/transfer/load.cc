@@ -15,7 +15,7 @@ namespace cuda_ipc {
 namespace {
 
 // More readers than this gain nothing on a PCIe 5 bus; with fewer than two, reads and copies take turns.
-constexpr unsigned kMostThreads = 12;
+constexpr unsigned kMostThreads = 10;
 constexpr unsigned kLeastThreads = 2;
 
 class Load {

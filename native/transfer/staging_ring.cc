@@ -8,7 +8,7 @@ namespace cuda_ipc {
 
 namespace {
 
-constexpr size_t kMostChunks = 3;  // one is read into, one copied, one in hand for jitter
+constexpr size_t kMostChunks = 2;  // one is read into while the other is copied; a third gains nothing
 
 }  // namespace
 
