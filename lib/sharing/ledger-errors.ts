@@ -15,14 +15,14 @@ export function invalidState(message: string): CudaIpcError {
 
 export function unknownVersion(id: string): CudaIpcError {
   return new CudaIpcError(
-    "ERR_CUDA_IPC_UNKNOWN_VERSION",
+    "ERR_CUDA_IPC_NO_VERSION",
     `There is no version ${id} to attach to: it was never published here, or it has been freed.`,
   );
 }
 
 export function unknownSet(set: string): CudaIpcError {
   return new CudaIpcError(
-    "ERR_CUDA_IPC_UNKNOWN_SET",
+    "ERR_CUDA_IPC_NO_SET",
     `There is no published weight set ${JSON.stringify(set)} at this owner.`,
   );
 }

@@ -146,7 +146,7 @@ class History {
         else {
           this.both(
             () => ledger.discard(version),
-            staged ? "ERR_CUDA_IPC_INVALID_STATE" : "ERR_CUDA_IPC_UNKNOWN_VERSION",
+            staged ? "ERR_CUDA_IPC_INVALID_STATE" : "ERR_CUDA_IPC_NO_VERSION",
           );
           break;
         }
@@ -158,7 +158,7 @@ class History {
         if (live !== undefined) live.pinned = step.on;
         this.both(
           () => (step.on ? ledger.pin(version) : ledger.unpin(version)),
-          live ? undefined : "ERR_CUDA_IPC_UNKNOWN_VERSION",
+          live ? undefined : "ERR_CUDA_IPC_NO_VERSION",
         );
         break;
       }

@@ -75,7 +75,7 @@ export class LedgerModel {
 
   publish(id: string) {
     const version = this.live(id);
-    if (version === undefined) return "ERR_CUDA_IPC_UNKNOWN_VERSION";
+    if (version === undefined) return "ERR_CUDA_IPC_NO_VERSION";
     for (const other of this.versions) {
       if (other.set === version.set && other.state === "current") other.state = "superseded";
     }
@@ -87,7 +87,7 @@ export class LedgerModel {
     const published = this.versions.filter(
       (version) => version.set === set && ["current", "superseded", "retired"].includes(version.state),
     );
-    if (published.length === 0) return "ERR_CUDA_IPC_UNKNOWN_SET";
+    if (published.length === 0) return "ERR_CUDA_IPC_NO_SET";
     for (const version of published) version.state = "retired";
     return undefined;
   }
@@ -106,9 +106,9 @@ export class LedgerModel {
       return this.reclaim([id], connectionId)?.length === 1 ? undefined : "ERR_CUDA_IPC_LEASE_UNKNOWN";
     }
     const version = this.live(versionId);
-    if (version === undefined) return "ERR_CUDA_IPC_UNKNOWN_VERSION";
+    if (version === undefined) return "ERR_CUDA_IPC_NO_VERSION";
     if (!retaining && version.state === "retired") return "ERR_CUDA_IPC_RETIRED";
-    if (!retaining && version.state === "staged") return "ERR_CUDA_IPC_UNKNOWN_VERSION";
+    if (!retaining && version.state === "staged") return "ERR_CUDA_IPC_NO_VERSION";
     const { key, proven } = this.identity(connection.process);
     if (version.sharing === "ipc" && !proven) return "ERR_CUDA_IPC_PEER_UNPROVEN";
     const slots = [...this.leases, ...this.keepers.filter((candidate) => candidate.process !== null)];

@@ -208,7 +208,7 @@ describe("versions", () => {
     ledger.pin("v1");
     expect(ledger.retire("llm").freeable).toEqual([]);
     expect(ledger.unpin("v1").freeable).toEqual(["v1"]);
-    expect(() => ledger.pin("v1")).toThrow(coded("UNKNOWN_VERSION"));
+    expect(() => ledger.pin("v1")).toThrow(coded("NO_VERSION"));
   });
 
   test("a retired set is not handed out, but a holder may retain what it has", () => {
@@ -228,7 +228,7 @@ describe("versions", () => {
     const ledger = ready();
     ledger.addVersion({ id: "v2", set: "llm", sharing: "vmm" });
     expect(() => ledger.grant({ lease: id(1), version: "v2", connection: 1 }, 0)).toThrow(
-      coded("UNKNOWN_VERSION"),
+      coded("NO_VERSION"),
     );
     expect(ledger.discard("v2").freeable).toEqual(["v2"]);
     expect(() => ledger.discard("v1")).toThrow(coded("INVALID_STATE"));

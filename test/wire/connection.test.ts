@@ -137,7 +137,7 @@ describe("requests", () => {
   test("a handler's error answers its request and nothing else", async () => {
     const { worker } = connect({
       attach: () => {
-        throw new CudaIpcError("ERR_CUDA_IPC_UNKNOWN_SET", "There is no such set.", {
+        throw new CudaIpcError("ERR_CUDA_IPC_NO_SET", "There is no such set.", {
           details: { set: "llm" },
         });
       },
@@ -150,7 +150,7 @@ describe("requests", () => {
       status: () => ({ body: { sets: [] } }),
     });
     await expect(worker.request("attach", attachBody)).rejects.toMatchObject({
-      code: "ERR_CUDA_IPC_UNKNOWN_SET",
+      code: "ERR_CUDA_IPC_NO_SET",
       message: "There is no such set.",
       details: { set: "llm" },
     });
