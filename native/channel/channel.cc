@@ -12,16 +12,7 @@ namespace {
 
 constexpr size_t kReadBytes = 64 << 10;
 constexpr int kReadsPerEvent = 16;  // then the other sockets have their turn
-// What may wait for the event loop: reading stops above, and goes on below half of it. A descriptor counts as
-// many bytes, so that one peer cannot use up the process's with messages of one byte.
-constexpr size_t kMostInboxCharge = 1 << 20;
-constexpr size_t kChargePerMessage = 256;
-constexpr size_t kChargePerFd = 4096;
 constexpr std::chrono::milliseconds kRetryDelay(5);
-
-size_t charge_of(const Channel::Data& data) {
-  return kChargePerMessage + data.bytes.size() + kChargePerFd * data.fds.size();
-}
 
 }  // namespace
 
@@ -33,9 +24,7 @@ void Channel::start(std::function<void()> wake) {
   wake_ = std::move(wake);
   started_ = true;
   settle();
-  const bool wakes = claim_wake();
-  lock.unlock();
-  if (wakes) wake_();
+  unlock_and_wake(lock);
 }
 
 std::optional<Channel::Event> Channel::next() {
@@ -47,13 +36,9 @@ std::optional<Channel::Event> Channel::next() {
     return Drained{};
   }
   if (!inbox_.empty()) {
-    Data data = std::move(inbox_.front());
-    inbox_.pop_front();
-    inbox_charge_ -= charge_of(data);
-    if (inbox_full_ && inbox_charge_ <= kMostInboxCharge / 2) {
-      inbox_full_ = false;
-      settle();
-    }
+    const bool was_full = inbox_.full();
+    Data data = inbox_.pop();
+    if (was_full && !inbox_.full()) settle();
     return data;
   }
   if (socket_) flush();
@@ -65,9 +50,7 @@ std::optional<Channel::Event> Channel::next() {
 
 void Channel::wake_for_more() {
   std::unique_lock<std::mutex> lock(mutex_);
-  const bool wakes = claim_wake();
-  lock.unlock();
-  if (wakes) wake_();
+  unlock_and_wake(lock);
 }
 
 bool Channel::send(const uint8_t* bytes, size_t size, const std::vector<int>& fds) {
@@ -87,9 +70,7 @@ bool Channel::send(const uint8_t* bytes, size_t size, const std::vector<int>& fd
     drained_ = false;
   }
   settle();
-  const bool wakes = claim_wake();
-  lock.unlock();
-  if (wakes) wake_();
+  unlock_and_wake(lock);
   return taken;
 }
 
@@ -103,9 +84,7 @@ void Channel::resume() {
   std::unique_lock<std::mutex> lock(mutex_);
   paused_ = false;
   settle();
-  const bool wakes = claim_wake();
-  lock.unlock();
-  if (wakes) wake_();
+  unlock_and_wake(lock);
 }
 
 void Channel::close() {
@@ -120,9 +99,7 @@ void Channel::close() {
     close_socket();
   }
   if (!started_) peer_.process.pidfd.reset();
-  const bool wakes = claim_wake();
-  lock.unlock();
-  if (wakes) wake_();
+  unlock_and_wake(lock);
 }
 
 void Channel::abandon() {
@@ -169,13 +146,11 @@ void Channel::on_ready(uint32_t events, Clock::time_point) {
   if ((events & ~EPOLLOUT) != 0) receive();
   if ((events & ~EPOLLIN) != 0 && !retrying_) flush();
   settle();
-  const bool wakes = claim_wake();
-  lock.unlock();
-  if (wakes) wake_();
+  unlock_and_wake(lock);
 }
 
 bool Channel::wants_input() const {
-  return socket_ && started_ && !paused_ && !ended_ && !inbox_full_;
+  return socket_ && started_ && !paused_ && !ended_ && !inbox_.full();
 }
 
 void Channel::receive() {
@@ -183,13 +158,9 @@ void Channel::receive() {
   for (int i = 0; i < kReadsPerEvent && wants_input(); ++i) {
     Received received = receive_message(socket_.get(), buffer.data(), buffer.size());
     switch (received.status) {
-      case Received::Status::kData: {
-        Data data{{buffer.data(), buffer.data() + received.size}, std::move(received.fds)};
-        inbox_charge_ += charge_of(data);
-        inbox_full_ = inbox_charge_ > kMostInboxCharge;
-        inbox_.push_back(std::move(data));
+      case Received::Status::kData:
+        inbox_.push({{buffer.data(), buffer.data() + received.size}, std::move(received.fds)});
         break;
-      }
       case Received::Status::kNothingYet:
         // A peer that only takes nothing more, and is not at its end, would never be noticed to have gone.
         if (broken_) end(std::move(broken_));
@@ -295,9 +266,11 @@ bool Channel::deliverable() const {
   return drained_ || (!inbox_.empty() && !paused_) || (ended_ && inbox_.empty());
 }
 
-bool Channel::claim_wake() {
-  if (wake_claimed_ || !deliverable()) return false;
-  return wake_claimed_ = true;
+void Channel::unlock_and_wake(std::unique_lock<std::mutex>& lock) {
+  const bool wakes = !wake_claimed_ && deliverable();
+  if (wakes) wake_claimed_ = true;
+  lock.unlock();
+  if (wakes) wake_();
 }
 
 }  // namespace cuda_ipc

@@ -2,15 +2,14 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <string>
 #include <variant>
 #include <vector>
 
+#include "channel/inbox.h"
 #include "channel/outbox.h"
 #include "channel/peer.h"
 #include "channel/reactor.h"
@@ -20,11 +19,7 @@ namespace cuda_ipc {
 
 class Channel final : public Pollable, public std::enable_shared_from_this<Channel> {
  public:
-  // What one recvmsg returned.
-  struct Data {
-    std::vector<uint8_t> bytes;
-    std::vector<Fd> fds;
-  };
+  using Data = Inbox::Data;
   // The kernel has taken everything since send() had returned false.
   struct Drained {};
   // Once and last. Without an error: end-of-file, or close().
@@ -80,18 +75,16 @@ class Channel final : public Pollable, public std::enable_shared_from_this<Chann
   void close_socket();
   void settle();
   bool deliverable() const;
-  bool claim_wake();
+  void unlock_and_wake(std::unique_lock<std::mutex>& lock);
 
   std::mutex mutex_;
   Peer peer_;
   Fd socket_;
   Outbox outbox_;
-  std::deque<Data> inbox_;
-  size_t inbox_charge_ = 0;
+  Inbox inbox_;
   std::function<void()> wake_;  // not changed after start(), so that it can be called without the lock
   bool started_ = false;
   bool paused_ = false;
-  bool inbox_full_ = false;
   bool wake_claimed_ = false;
   bool drain_owed_ = false;
   bool drained_ = false;
