@@ -10,6 +10,7 @@ export type { Placement } from "./loading/plan.js";
 export type { TensorInput, WeightsInput } from "./loading/source.js";
 export { type AttachOptions, attach } from "./sharing/attach.js";
 export type { Holder, RefCount } from "./sharing/ledger-types.js";
+export { Lock, type LockOptions } from "./sharing/lock.js";
 export { type LoadOptions, Owner, type OwnerOptions } from "./sharing/owner.js";
 export { disconnect } from "./sharing/owner-client.js";
 export { type OwnerStatus, type OwnerStatusOptions, ownerStatus } from "./sharing/owner-status.js";

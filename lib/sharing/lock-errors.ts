@@ -17,6 +17,29 @@ export function lockTimeout(
   );
 }
 
+/** The owner has said nothing, not even that the time is up. */
+export function lockUnanswered(name: string, milliseconds: number): CudaIpcError {
+  return new CudaIpcError(
+    "ERR_CUDA_IPC_LOCK_TIMEOUT",
+    `The lock ${quoted(name)} was not granted within ${milliseconds} ms, and the owner did not say why: it is stopped, busy or gone.`,
+    { details: { milliseconds, holder: null, since: null } },
+  );
+}
+
+export function lockLost(name: string): CudaIpcError {
+  return new CudaIpcError(
+    "ERR_CUDA_IPC_LOCK_LOST",
+    `A new owner knows nothing of the lock ${quoted(name)}: another process may hold it. Check what it protects and take it again.`,
+  );
+}
+
+export function lockReleased(name: string): CudaIpcError {
+  return new CudaIpcError(
+    "ERR_CUDA_IPC_RELEASED",
+    `The weights were released while this process waited for their lock ${quoted(name)}.`,
+  );
+}
+
 export function lockLimit(scope: "process" | "owner", locks: number, limit: number): CudaIpcError {
   const whose = scope === "process" ? "This process holds and waits for" : "The owner keeps";
   return new CudaIpcError(
@@ -37,6 +60,28 @@ export function lockForeign(lock: string): CudaIpcError {
   return new CudaIpcError(
     "ERR_CUDA_IPC_LOCK_FOREIGN",
     `The lock ${lock} belongs to another process, and only that process can release it.`,
+  );
+}
+
+export function givenUp(lock: string): CudaIpcError {
+  return new CudaIpcError("ERR_CUDA_IPC_LOCK_GIVEN_UP", `The request for the lock ${lock} was given up.`);
+}
+
+export function notLockable(set: string): CudaIpcError {
+  return new CudaIpcError(
+    "ERR_CUDA_IPC_NOT_WRITABLE",
+    `This version of ${quoted(set)} was not published as writable: it never changes, so nothing in it needs a lock. Load it with { writable: true }.`,
+  );
+}
+
+export function locksHeld(locks: readonly HeldLock[]): CudaIpcError {
+  const named = locks.map(
+    ({ set, name, process }) => `${quoted(name)} of ${quoted(set)} by process ${process.pid}`,
+  );
+  return new CudaIpcError(
+    "ERR_CUDA_IPC_LOCKS_HELD",
+    `Locks are held: ${named.join(", ")}. A later owner could grant them twice. Close without { locks: "refuse" } to wait for their release.`,
+    { details: { locks: locks.length } },
   );
 }
 

@@ -126,6 +126,12 @@ export class LockTable {
     return this.end(this.ofProcess.of(process), "process-exited", now);
   }
 
+  /** Nobody waits any more: the owner is closing. */
+  dropWaiting(now: number): LockEffects {
+    const waiting = [...this.entries.values()].filter((entry) => entry.queue.holder !== entry);
+    return this.end(waiting, "released", now);
+  }
+
   /** Those of the locks that the process holds. */
   heldBy(locks: Iterable<string>, process: string): string[] {
     return [...new Set(locks)].filter((lock) => {

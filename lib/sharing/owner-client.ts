@@ -14,6 +14,8 @@ import type { Reply } from "../wire/pending.js";
 import { Attachment } from "./attachment.js";
 import { randomId } from "./ids.js";
 import type { RefCount } from "./ledger-types.js";
+import { Lock, type LockOptions } from "./lock.js";
+import { LockClient } from "./lock-client.js";
 import { checkManifest } from "./manifest.js";
 import { locateSlabs, mapSlabs } from "./map-slabs.js";
 import { software } from "./software.js";
@@ -85,14 +87,25 @@ export class OwnerClient implements LeaseService {
   private open: Line | undefined;
   private lastOwner: string | undefined;
   private operations = 0;
-  private reconnecting = false;
+  /** While the connection is broken: settles when the owner has been told what this process holds. */
+  private reconnecting: Promise<void> | undefined;
   private lingering: NodeJS.Timeout | undefined;
+  private readonly locks: LockClient;
 
-  constructor(private readonly socket: string) {}
+  constructor(private readonly socket: string) {
+    const client = this;
+    this.locks = new LockClient({
+      request: (type, body, limits) => client.request(type, body, limits),
+      ready: async () => client.reconnecting,
+      get connected() {
+        return client.open !== undefined && client.reconnecting === undefined;
+      },
+    });
+  }
 
   /** Closes the connection unless it is needed. */
   disconnect(): void {
-    if (this.leases > 0 || this.operations > 0) return;
+    if (this.owing || this.operations > 0) return;
     clearTimeout(this.lingering);
     this.lingering = undefined;
     const closing = this.open;
@@ -108,6 +121,12 @@ export class OwnerClient implements LeaseService {
 
   retain(attachment: Attachment, access: Access): Promise<Weights> {
     return this.whileNeeded(() => this.retainNow(attachment, access));
+  }
+
+  lock(weights: Weights, lease: string, name: string, options: LockOptions): Promise<Lock> {
+    return this.whileNeeded(() =>
+      this.locks.acquire(lease, name, options, (grip) => new Lock(weights, name, grip)),
+    );
   }
 
   private async attachNow(request: AttachRequest, limits: RequestLimits): Promise<Weights> {
@@ -174,28 +193,30 @@ export class OwnerClient implements LeaseService {
   }
 
   /** Ends a lease at the owner, now if it can be reached, else when it can. Never rejects: the memory is let go. */
-  private async end(lease: string): Promise<void> {
+  private end(lease: string): Promise<void> {
     this.held.delete(lease);
     this.granted.delete(lease);
     this.debts.add(lease);
-    if (this.line === undefined) {
-      void this.reconnect();
-      return;
-    }
-    try {
-      await this.request("release", { leases: [lease] }, {});
-      this.debts.delete(lease);
-    } catch {
-      // The connection broke: the lease stays a debt until the owner is reached again.
-    }
-    this.closeIfIdle();
+    return this.whileNeeded(async () => {
+      await this.locks.leaseEnds(lease);
+      if (this.line === undefined) {
+        this.reconnect();
+        return;
+      }
+      try {
+        await this.request("release", { leases: [lease] }, {});
+        this.debts.delete(lease);
+      } catch {
+        // The connection broke: the lease stays a debt until the owner is reached again.
+      }
+    });
   }
 
   /** The same for a lease that nobody waits for: keeps the connection, but no process alive. */
   private giveBack(lease: string): void {
     this.debts.add(lease);
     if (this.open === undefined) {
-      void this.reconnect();
+      this.reconnect();
       return;
     }
     this.open.connection.request("release", { leases: [lease] }, { background: true }).then(
@@ -307,21 +328,26 @@ export class OwnerClient implements LeaseService {
     this.open = undefined;
     this.line = undefined;
     for (const { weights } of this.held.values()) weights.deref()?.emit("ownerlost", error);
-    if (this.leases > 0) void this.reconnect();
+    if (this.owing) this.reconnect();
   }
 
   /** Tries until there is an owner again, or nothing left to tell one. Keeps no process alive. */
-  private async reconnect(): Promise<void> {
-    if (this.reconnecting) return;
-    this.reconnecting = true;
-    try {
-      for (let wait = firstRetryMs; this.leases > 0; wait = Math.min(2 * wait, longestRetryMs)) {
-        await delay(wait * (0.5 + Math.random()), undefined, { ref: false });
-        if (await this.resume()) return;
-      }
-    } finally {
-      this.reconnecting = false;
+  private reconnect(): void {
+    this.reconnecting ??= this.reconnectNow().finally(() => {
+      this.reconnecting = undefined;
+    });
+  }
+
+  private async reconnectNow(): Promise<void> {
+    for (let wait = firstRetryMs; this.owing; wait = Math.min(2 * wait, longestRetryMs)) {
+      await delay(wait * (0.5 + Math.random()), undefined, { ref: false });
+      if (await this.resume()) return;
     }
+  }
+
+  /** Whether there is something to tell an owner. */
+  private get owing(): boolean {
+    return this.leases > 0 || this.locks.owing;
   }
 
   /** Tells the owner which leases live on and which do not. False when it could not be told. */
@@ -335,6 +361,7 @@ export class OwnerClient implements LeaseService {
       const leases = [...this.granted, ...this.held.keys()];
       if (sameOwner && leases.length > 0)
         await connection.request("reclaim", { leases }, { background: true });
+      await this.locks.resume(connection);
       this.closeIfIdle();
       return true;
     } catch {
@@ -353,7 +380,7 @@ export class OwnerClient implements LeaseService {
   }
 
   private closeIfIdle(): void {
-    if (this.leases > 0 || this.operations > 0) return;
+    if (this.owing || this.operations > 0) return;
     if (this.open === undefined) {
       // Still being made, for somebody who has given up.
       this.line?.then(

@@ -7,7 +7,9 @@ import type { RequestMessage } from "../wire/messages.js";
 import { type Answer, type RequestHandlers, ServerConnection } from "../wire/server.js";
 import type { SetStatus, SlabInfo, VersionInfo } from "../wire/values.js";
 import type { Catalog, CatalogEntry } from "./catalog.js";
-import type { Ledger } from "./ledger.js";
+import type { Ledger, ProcessIdentity } from "./ledger.js";
+import { LockServer } from "./lock-server.js";
+import type { LockEffects, LockTable } from "./lock-table.js";
 import { ProcessWatches } from "./process-watches.js";
 import { software } from "./software.js";
 import { processStartTime } from "./start-time.js";
@@ -18,6 +20,9 @@ export interface OwnerServerOptions {
   allowUids: readonly number[];
   /** Open connections at a time. */
   connections: number;
+  locks: LockTable;
+  /** Writes down locks that were granted or ended, before anybody is told. */
+  recordLocks?(effects: LockEffects): void;
   onPeerError(error: CudaIpcError): void;
 }
 
@@ -29,6 +34,7 @@ interface Session {
 
 /** The owner's side of the wire: every connection, every request, every process behind them. */
 export class OwnerServer {
+  readonly locks: LockServer;
   private readonly sessions = new Map<number, Session>();
   private readonly fragments = new WeakMap<
     CatalogEntry,
@@ -44,7 +50,11 @@ export class OwnerServer {
     private readonly ledger: Ledger,
     private readonly catalog: Catalog,
     private readonly options: OwnerServerOptions,
-  ) {}
+  ) {
+    const { locks: table, recordLocks: record } = options;
+    const writable = (version: string) => catalog.get(version)?.writable ?? false;
+    this.locks = new LockServer({ ledger, table, writable, record });
+  }
 
   /** Takes a new connection. A refusal is told to the peer and to `onPeerError`. */
   accept(channel: NativeChannel): void {
@@ -55,7 +65,7 @@ export class OwnerServer {
     const connection = new ServerConnection({
       channel,
       start: native.startChannel,
-      handlers: this.handlers(id),
+      handlers: this.handlers(id, identity),
       onHello: ({ driver }) => {
         assertSameProvider(driver.provider);
         return {
@@ -93,6 +103,7 @@ export class OwnerServer {
   /** From here on no lease is granted and no connection is accepted. */
   refuseNew(): void {
     this.closing = true;
+    this.locks.refuseNew(closed());
     for (const { connection } of this.sessions.values()) {
       connection.notify("closing", { reason: "The owner is closing." });
     }
@@ -124,8 +135,9 @@ export class OwnerServer {
     return undefined;
   }
 
-  private handlers(session: number): RequestHandlers {
+  private handlers(session: number, process: ProcessIdentity): RequestHandlers {
     return {
+      ...this.locks.handlers(session, process),
       attach: (request) => this.attach(session, request),
       retain: ({ lease, newLease }) => {
         if (this.closing) throw closed();
@@ -146,7 +158,7 @@ export class OwnerServer {
         this.catalog.apply(effects);
         return { body: { kept } };
       },
-      status: () => ({ body: { sets: this.status() } }),
+      status: () => ({ body: { sets: this.status(), locks: this.locks.status() } }),
     };
   }
 
@@ -229,12 +241,14 @@ export class OwnerServer {
     this.sessions.delete(id);
     if (error !== undefined) this.options.onPeerError(error);
     this.catalog.apply(this.ledger.connectionClosed(id, Date.now()));
-    this.watches.prune((key) => this.ledger.knows(key));
+    this.locks.connectionClosed(id);
+    this.watches.prune((key) => this.ledger.knows(key) || this.locks.knows(key));
     this.scheduleExpiry();
   }
 
   private processExited(key: string): void {
     this.catalog.apply(this.ledger.processExited(key));
+    this.locks.processExited(key);
     // The ledger has dropped its connections; their sockets report end-of-file by themselves.
   }
 
@@ -267,5 +281,8 @@ function assertSameProvider(provider: string): void {
 }
 
 function closed(): CudaIpcError {
-  return new CudaIpcError("ERR_CUDA_IPC_CLOSED", "The owner is closing: it grants no lease any more.");
+  return new CudaIpcError(
+    "ERR_CUDA_IPC_CLOSED",
+    "The owner is closing: it grants neither leases nor locks any more.",
+  );
 }

@@ -7,9 +7,11 @@ import { closeSlab } from "../loading/owned-slab.js";
 import type { Placement } from "../loading/plan.js";
 import type { WeightsInput } from "../loading/source.js";
 import { type NativeFileLock, type NativeListener, native, type Sharing } from "../native.js";
+import type { LockStatus } from "../wire/values.js";
 import type { Catalog, CatalogEntry } from "./catalog.js";
 import { randomId } from "./ids.js";
 import type { Ledger, LedgerLimits } from "./ledger.js";
+import { type LockLimits, LockTable } from "./lock-table.js";
 import { OwnerServer } from "./owner-server.js";
 import { newOwnerParts } from "./owner-state.js";
 import { SerialQueue } from "./serial-queue.js";
@@ -25,7 +27,7 @@ export interface OwnerOptions {
   allowUids?: readonly number[];
   /** The socket's mode; default 0600, or 0666 with `allowUids`. */
   mode?: number;
-  limits?: Partial<LedgerLimits> & { connections?: number };
+  limits?: Partial<LedgerLimits & LockLimits> & { connections?: number };
 }
 
 export interface LoadOptions {
@@ -48,6 +50,8 @@ export interface LoadOptions {
 export interface CloseOptions {
   /** With leases on `ipc` versions, whose memory dies with this process: wait for them (default), or refuse. */
   ipcLeases?: "wait" | "refuse";
+  /** With locks held, which a later owner could grant again: wait for their release (default), or refuse. */
+  locks?: "wait" | "refuse";
   signal?: AbortSignal;
 }
 
@@ -97,6 +101,7 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
     this.server = new OwnerServer(this.id, this.ledger, this.catalog, {
       allowUids: [process.getuid?.() ?? 0, ...(options.allowUids ?? [])],
       connections: options.limits?.connections ?? 4096,
+      locks: new LockTable(options.limits),
       onPeerError: (error) => this.emit("peererror", error),
     });
   }
@@ -175,6 +180,11 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
     return entry && this.handle(entry);
   }
 
+  /** The named locks that are held, by whom, and how many wait for each. */
+  locks(): LockStatus[] {
+    return this.server.locks.status();
+  }
+
   /** Every version whose memory is not freed yet. */
   versions(): Version[] {
     return this.catalog.list().map((entry) => this.handle(entry));
@@ -213,6 +223,13 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
       const held = this.leasedIpcVersions();
       if (held.length > 0) return Promise.reject(leasesHeld(held));
     }
+    if (options.locks === "refuse") {
+      try {
+        this.server.locks.assertFree();
+      } catch (error) {
+        return Promise.reject(error);
+      }
+    }
     this.closing = this.shutDown(options).catch((error) => {
       this.closing = undefined;
       throw error;
@@ -231,6 +248,7 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
     await Promise.all(
       this.leasedIpcVersions().map((version) => version.waitForRefCount((count) => count === 0, signal)),
     );
+    await this.server.locks.free(signal);
     this.listener?.close();
     this.server.close();
     for (const { set } of this.catalog.list()) {

@@ -6,12 +6,15 @@ import { type After, nativeAfter } from "./after.js";
 import type { Attachment } from "./attachment.js";
 import { watchForCollection } from "./collection.js";
 import type { RefCount } from "./ledger-types.js";
+import { checkLockArguments, type Lock, type LockOptions } from "./lock.js";
+import { notLockable } from "./lock-errors.js";
 import { Tensor } from "./tensor.js";
 
 /** What Weights asks of the connection to its owner. */
 export interface LeaseService {
   refCount(version: string): Promise<RefCount>;
   retain(attachment: Attachment, access: Access): Promise<Weights>;
+  lock(weights: Weights, lease: string, name: string, options: LockOptions): Promise<Lock>;
 }
 
 export interface ReleaseOptions {
@@ -141,8 +144,21 @@ export class Weights extends EventEmitter<WeightsEvents> implements AsyncDisposa
   }
 
   /**
+   * Takes a named lock of this weight set, through its owner: first come, first served among all processes, and not
+   * re-entrant. It holds across versions of the set, whoever has them mapped, and it is a convention: memory does not
+   * refuse a write without it. Needs a version published with `writable: true`, mapped with any access.
+   */
+  async lock(name: string, options: LockOptions = {}): Promise<Lock> {
+    checkLockArguments(name, options);
+    this.attachment.assertHeld();
+    const { version, lease } = this.attachment;
+    if (!version.writable) throw notLockable(version.set);
+    return this.service.lock(this, lease, name, options);
+  }
+
+  /**
    * Waits for the work that uses the memory, unmaps it if no other lease of this process needs it, and ends the
-   * lease. Harmless when released already.
+   * lease, with the locks that were taken through it. Harmless when released already.
    */
   async release({ after }: ReleaseOptions = {}): Promise<void> {
     await this.attachment.end(nativeAfter(after));

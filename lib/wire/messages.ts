@@ -1,5 +1,5 @@
 import { type Static, type TObject, type TProperties, Type } from "@sinclair/typebox";
-import { maxFrameFds, maxLeasesPerRequest } from "./limits.js";
+import { maxFrameFds, maxLeasesPerRequest, maxLocksPerRequest, maxLockWaitMs } from "./limits.js";
 import type { replyTypes } from "./replies.js";
 import { values } from "./values.js";
 
@@ -8,6 +8,7 @@ const {
   count,
   driver,
   id,
+  lockStatus,
   orNull,
   owner,
   setName,
@@ -20,6 +21,7 @@ const {
 
 const requestId = Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER });
 const leases = Type.Array(id, { maxItems: maxLeasesPerRequest });
+const locks = Type.Array(id, { maxItems: maxLocksPerRequest });
 
 /** Every message names its type and how many descriptors stand beside it: none, except where said. */
 const message = <Name extends string, Fields extends TProperties>(type: Name, fields: Fields) =>
@@ -51,6 +53,17 @@ export const clientSchemas = {
   retain: request("retain", { lease: id, newLease: id }),
   release: request("release", { leases }),
   reclaim: request("reclaim", { leases }),
+  /** On the set of a version that was published as writable and that the lease holds. */
+  lock: request("lock", {
+    lease: id,
+    name: setName,
+    /** Chosen by the client: the same lock asked for again is the same request. */
+    lock: id,
+    /** Milliseconds to wait, 0 for not at all; null: for as long as it takes. */
+    timeout: orNull(Type.Integer({ minimum: 0, maximum: maxLockWaitMs })),
+  }),
+  unlock: request("unlock", { locks }),
+  relock: request("relock", { locks }),
   status: request("status", {}),
 };
 
@@ -74,7 +87,10 @@ export const ownerSchemas = {
   retained: reply("retained", { lease: id }),
   released: reply("released", { ended: count }),
   reclaimed: reply("reclaimed", { kept: leases }),
-  statusReply: reply("statusReply", { sets: Type.Array(setStatus) }),
+  locked: reply("locked", { lock: id }),
+  unlocked: reply("unlocked", { ended: count }),
+  relocked: reply("relocked", { kept: locks }),
+  statusReply: reply("statusReply", { sets: Type.Array(setStatus), locks: Type.Array(lockStatus) }),
   superseded: message("superseded", { set: setName, version: id, by: id }),
   retired: message("retired", { set: setName, versions: Type.Array(id) }),
   closing: message("closing", { reason: Type.String() }),
@@ -87,9 +103,9 @@ export const ownerSchemas = {
   }),
 };
 
-/** Kept for offers, locks, the standby's mirror, hand-over and lost devices: no other message may use them. */
+/** Kept for offers, the standby's mirror, hand-over and lost devices: no other message may use them. */
 export const reservedTypes = [
-  ...["offer", "offered", "lock", "locked", "unlock", "unlocked", "mirror", "mirrored"],
+  ...["offer", "offered", "mirror", "mirrored"],
   ...["handover", "handedOver", "recovered", "deviceLost", "ping", "pong"],
 ];
 

@@ -4,5 +4,8 @@ export const replyTypes = {
   retain: "retained",
   release: "released",
   reclaim: "reclaimed",
+  lock: "locked",
+  unlock: "unlocked",
+  relock: "relocked",
   status: "statusReply",
 } as const;

@@ -131,13 +131,15 @@ export class ServerConnection {
       this.reply(request, answer);
       return;
     }
-    this.begin();
+    // Waiting for a lock is no work: if it counted, enough of it would keep the unlock behind it from being read.
+    const counted = request.type !== "lock";
+    if (counted) this.begin();
     answer
       .then(
         (later) => this.reply(request, later),
         (error) => this.refuse(request, error),
       )
-      .finally(() => this.end());
+      .finally(() => counted && this.end());
   }
 
   private reply(request: RequestMessage, { body, fds, onUnsent }: Answer<RequestType>): void {

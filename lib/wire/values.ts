@@ -90,6 +90,18 @@ const versionStatus = Type.Object({
   holders: Type.Array(holder),
 });
 
+/** A lock that is held, by whom, and how many wait for it. */
+const lockStatus = Type.Object({
+  set: setName,
+  name: setName,
+  pid: count,
+  startTime: word,
+  uid: count,
+  command: word,
+  since: count,
+  waiting: count,
+});
+
 const setStatus = Type.Object({ name: setName, versions: Type.Array(versionStatus) });
 
 export const values = {
@@ -97,6 +109,7 @@ export const values = {
   count,
   driver,
   id,
+  lockStatus,
   orNull,
   owner,
   setName,
@@ -113,4 +126,5 @@ export type TensorColumns = Static<typeof tensors>;
 export type VersionInfo = Static<typeof versionInfo>;
 export type SlabInfo = Static<typeof slabInfo>;
 export type SetStatus = Static<typeof setStatus>;
+export type LockStatus = Static<typeof lockStatus>;
 export type VersionStatus = Static<typeof versionStatus>;

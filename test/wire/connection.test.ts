@@ -24,6 +24,9 @@ const noHandlers: RequestHandlers = {
   retain: unused,
   release: unused,
   reclaim: unused,
+  lock: unused,
+  unlock: unused,
+  relock: unused,
   status: unused,
 };
 
@@ -147,7 +150,7 @@ describe("requests", () => {
       release: () => {
         throw new TypeError("a mistake");
       },
-      status: () => ({ body: { sets: [] } }),
+      status: () => ({ body: { sets: [], locks: [] } }),
     });
     await expect(worker.request("attach", attachBody)).rejects.toMatchObject({
       code: "ERR_CUDA_IPC_NO_SET",
@@ -259,7 +262,7 @@ describe("requests", () => {
   test("too many at a time pause the reading", async () => {
     const release = deferred<void>();
     const { worker, far } = connect(
-      { status: () => release.promise.then(() => ({ body: { sets: [] } })) },
+      { status: () => release.promise.then(() => ({ body: { sets: [], locks: [] } })) },
       {},
       { maxConcurrent: 2 },
     );
@@ -270,6 +273,20 @@ describe("requests", () => {
     await Promise.all(first);
     expect(far.paused).toBe(false);
   });
+});
+
+test("waiting for locks does not keep the unlock behind it from being read", async () => {
+  const { type, fds, id, ...lock } = example("lock");
+  const unlocked = vi.fn(() => ({ body: { ended: 1 } }));
+  const { worker, far } = connect(
+    { lock: () => new Promise<never>(() => {}), unlock: unlocked },
+    {},
+    { maxConcurrent: 2 },
+  );
+  for (let n = 0; n < 4; n++) worker.request("lock", lock).catch(() => {});
+  await worker.request("unlock", { locks: [lock.lock] });
+  expect(far.paused).toBe(false);
+  expect(unlocked).toHaveBeenCalledOnce();
 });
 
 describe("events", () => {
