@@ -1,14 +1,14 @@
 /** npm run bench:attach. What is measured, and how, is in bench/README.md. */
-import { createHash } from "node:crypto";
-import { mkdtemp, open, rm } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
-import { cudaDriverGetVersion, cudaGetDeviceProperties, openCheckpoint } from "../lib/index.js";
+import { cudaDriverGetVersion, cudaGetDeviceProperties } from "../lib/index.js";
+import type { OwnerCommands } from "./actors/owner.js";
+import { checkContent } from "./attach/content.js";
 import { type DeathSample, measureDeaths } from "./attach/deaths.js";
-import { measureLatency, measureRoundTrips, type Sample, startWorker } from "./attach/latency.js";
-import { plannedBytes, planTensors, witness, writeModel } from "./attach/model.js";
+import { measureLatency, measureRoundTrips, type Sample } from "./attach/latency.js";
+import { plannedBytes, planTensors, writeModel } from "./attach/model.js";
 import { type Options, readOptions } from "./attach/options.js";
-import type { OwnerCommands } from "./attach/owner.js";
 import { aim, deathText, judgeDeaths, judgeLatency, latencyText } from "./attach/report.js";
 import { Child } from "./common/child.js";
 import { summarize } from "./common/statistics.js";
@@ -34,7 +34,7 @@ async function main(): Promise<void> {
   );
 
   const folder = await mkdtemp(path.join(options.folder ?? os.tmpdir(), "cuda-ipc-bench-"));
-  const owner = new Child<OwnerCommands>(path.join(__dirname, "attach", "owner.js"));
+  const owner = new Child<OwnerCommands>(path.join(__dirname, "actors", "owner.js"));
   try {
     const plan = planTensors(options.bytes, options.tensors);
     const file = path.join(folder, "model.safetensors");
@@ -86,31 +86,6 @@ async function measure(
     roundTrips,
     deaths,
   };
-}
-
-/** That what workers attach to is what the file holds. */
-async function checkContent(
-  at: { set: string; socket: string; device: number },
-  file: string,
-): Promise<void> {
-  const tensor = (await openCheckpoint(file)).tensors.get(witness)!;
-  const handle = await open(file);
-  const expected = createHash("sha256");
-  try {
-    const { buffer } = await handle.read(Buffer.alloc(tensor.bytes), 0, tensor.bytes, tensor.fileOffset);
-    expected.update(buffer);
-  } finally {
-    await handle.close();
-  }
-  const worker = await startWorker(at.device);
-  try {
-    const found = await worker.call("hash", at.set, at.socket, witness);
-    if (found !== expected.digest("hex"))
-      throw new Error(`${witness} has other bytes in a worker than in the file.`);
-    await worker.end();
-  } finally {
-    worker.kill();
-  }
 }
 
 function printJson(

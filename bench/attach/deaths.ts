@@ -1,9 +1,9 @@
+import type { OwnerCommands } from "../actors/owner.js";
 import type { Child } from "../common/child.js";
 import { millisecondsBetween } from "../common/clock.js";
 import { compilePeer } from "../common/compile.js";
 import { LineProgram } from "../common/line-program.js";
 import { startWorker } from "./latency.js";
-import type { OwnerCommands } from "./owner.js";
 
 export interface DeathSample {
   /** From kill(2) to the pidfd, as another process sees it. */

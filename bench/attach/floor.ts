@@ -9,6 +9,12 @@ export interface FloorSample {
   detach: number;
 }
 
+export interface FloorStart {
+  milliseconds: number;
+  /** exec, cuInit, context, import, module, kernel. */
+  parts: Record<string, number>;
+}
+
 /** The same driver calls, made by a C++ program: see bench/peers/floor.cc. */
 export class Floor {
   private constructor(private readonly program: LineProgram) {}
@@ -35,6 +41,14 @@ export class Floor {
       if ("event" in line) return samples;
       samples.push(line);
     }
+  }
+
+  /** A fresh program from before its spawn to its first kernel on the memory. */
+  async start(): Promise<FloorStart> {
+    this.program.send("start");
+    const sample = await this.program.read<FloorStart>();
+    await this.program.read();
+    return sample;
   }
 
   end(): Promise<void> {

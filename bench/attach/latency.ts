@@ -1,7 +1,7 @@
 import path from "node:path";
+import type { WorkerCommands } from "../actors/worker.js";
 import { Child } from "../common/child.js";
 import { Floor } from "./floor.js";
-import type { WorkerCommands } from "./worker.js";
 
 export interface Sample {
   of: "floor" | "attach";
@@ -26,7 +26,7 @@ export interface LatencyPlan {
   onRound?: (round: number) => void;
 }
 
-export const workerFile = path.join(__dirname, "worker.js");
+export const workerFile = path.join(__dirname, "..", "actors", "worker.js");
 
 /** Starts a worker whose CUDA is up. */
 export async function startWorker(device: number): Promise<Child<WorkerCommands>> {
@@ -63,7 +63,13 @@ export async function measureLatency(plan: LatencyPlan): Promise<Sample[]> {
   return samples;
 }
 
-async function attachInFreshProcess({ set, socket, device, repeats }: LatencyPlan): Promise<Sample[]> {
+/** A fresh process's first attach, and so many more. */
+export async function attachInFreshProcess({
+  set,
+  socket,
+  device,
+  repeats,
+}: Pick<LatencyPlan, "set" | "socket" | "device" | "repeats">): Promise<Sample[]> {
   const samples: Sample[] = [];
   const worker = await startWorker(device);
   try {

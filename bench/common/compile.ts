@@ -8,10 +8,20 @@ import { buildFolder, packageRoot, peersFolder } from "./paths.js";
 
 const run = promisify(execFile);
 
+/** The peers in C++, and what each needs of the package: the raw driver table, the kernels. */
+const peers = {
+  floor: { rawDriver: true, kernels: true },
+  loadfloor: { rawDriver: true, kernels: false },
+  deathwatch: { rawDriver: false, kernels: false },
+  filecache: { rawDriver: false, kernels: false },
+};
+
+export type PeerName = keyof typeof peers;
+
 /** Builds a peer in C++ with the compiler that builds the addon, once for each state of its sources. */
-export async function compilePeer(name: "floor" | "deathwatch"): Promise<string> {
+export async function compilePeer(name: PeerName): Promise<string> {
   const native = path.join(packageRoot, "native");
-  const rawDriver = name === "floor";
+  const { rawDriver, kernels } = peers[name];
   const folders = rawDriver
     ? [peersFolder, path.join(native, "driver"), path.join(native, "kernels")]
     : [peersFolder];
@@ -27,6 +37,8 @@ export async function compilePeer(name: "floor" | "deathwatch"): Promise<string>
       sources.push(
         ...files.filter((file) => file.startsWith(path.join(native, "driver")) && file.endsWith(".cc")),
       );
+    }
+    if (kernels) {
       const embed = path.join(packageRoot, "scripts", "embed-kernels.js");
       await run(process.execPath, [embed, path.join(scratch, "kernels_ptx.inc")]);
     }

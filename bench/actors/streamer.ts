@@ -1,0 +1,26 @@
+/** Streams one file into device memory that is there already, again and again: the copying alone. */
+import { layoutSlab } from "../../lib/formats/layout.js";
+import { cudaMemGetInfo, openCheckpoint } from "../../lib/index.js";
+import { native } from "../../lib/native.js";
+import { serve } from "../common/serve.js";
+
+let base: bigint;
+let sources: string[];
+let layout: ReturnType<typeof layoutSlab>;
+
+const commands = {
+  async open(file: string, device: number): Promise<void> {
+    await cudaMemGetInfo({ device });
+    const checkpoint = await openCheckpoint(file);
+    layout = layoutSlab(checkpoint.tensors.values());
+    sources = checkpoint.files.map(({ path }) => path);
+    base = await native.memAlloc(device, layout.bytes);
+  },
+  async stream(device: number, options: { threads?: number; chunkBytes?: number }) {
+    return native.load({ ...options, device, base, sources, runs: layout.runs });
+  },
+};
+
+export type StreamerCommands = typeof commands;
+
+serve(commands);

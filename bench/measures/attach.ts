@@ -1,0 +1,44 @@
+import { checkContent } from "../attach/content.js";
+import { measureLatency, measureRoundTrips, type Sample } from "../attach/latency.js";
+import type { Bench, Measure } from "../suite/bench.js";
+import { mainSet } from "../suite/dataset.js";
+import type { Labels } from "../suite/results.js";
+import { sharings, withOwner } from "./session.js";
+
+export const attach: Measure = {
+  name: "attach",
+  title: "the set into a worker that has CUDA up, beside the same driver calls in C++",
+  limitSeconds: 150,
+  peers: ["floor"],
+  async run(bench) {
+    const { samples: rounds, repeats } = bench.profile.attach;
+    const file = await mainSet(bench);
+    await withOwner(bench, async ({ owner, socket }) => {
+      for (const sharing of await sharings(bench)) {
+        const { bytes } = await owner.call("publish", sharing, file.path, sharing, bench.device);
+        const at = { set: sharing, socket, device: bench.device };
+        await checkContent(at, file.path);
+        const onRound = (round: number) => bench.step(`${sharing}, round ${round + 1} of ${rounds}`);
+        const plan = { driver: bench.driver, sharing, bytes, samples: rounds, repeats, ...at, onRound };
+        recordAttach(bench, { sharing }, await measureLatency(plan));
+        bench.record("cuda-ipc", "round trip", "ms", { sharing }, await measureRoundTrips(at, 200));
+        await owner.call("retire", sharing);
+      }
+    });
+  },
+};
+
+/** Attaches and detaches of both sides, first and repeated. */
+export function recordAttach(bench: Bench, labels: Labels, samples: readonly Sample[]): void {
+  for (const of of ["attach", "floor"] as const) {
+    for (const kind of ["first", "repeated"] as const) {
+      const chosen = samples.filter((sample) => sample.of === of && sample.kind === kind);
+      if (chosen.length === 0) continue;
+      const by = of === "floor" ? "floor" : "cuda-ipc";
+      const milliseconds = chosen.map((sample) => sample.milliseconds);
+      bench.record(by, "attach", "ms", { ...labels, kind }, milliseconds);
+      const detaches = chosen.map(({ detach }) => detach);
+      bench.record(by, "detach", "ms", { ...labels, kind }, detaches);
+    }
+  }
+}

@@ -1,0 +1,51 @@
+/** What most measures begin with: an owner of their own, and what the device can do. */
+import path from "node:path";
+import { cudaGetDeviceProperties } from "../../lib/index.js";
+import type { OwnerCommands } from "../actors/owner.js";
+import { Child } from "../common/child.js";
+import type { Bench } from "../suite/bench.js";
+
+export const actor = (name: string): string => path.join(__dirname, "..", "actors", `${name}.js`);
+
+export type Sharing = "vmm" | "ipc";
+
+/** Both kinds, but for what the device cannot do. */
+export async function sharings(bench: Bench): Promise<Sharing[]> {
+  const { vmm } = await cudaGetDeviceProperties({ device: bench.device });
+  if (!vmm)
+    bench.note("The device cannot share virtual-memory-management allocations: vmm was not measured.");
+  return vmm ? ["vmm", "ipc"] : ["ipc"];
+}
+
+export interface Session {
+  owner: Child<OwnerCommands>;
+  socket: string;
+}
+
+/** An owner that listens and has CUDA up, in a process of its own, for as long as `use` takes. */
+export async function withOwner(
+  bench: Bench,
+  use: (session: Session) => Promise<void>,
+  options: object = {},
+): Promise<void> {
+  const owner = new Child<OwnerCommands>(actor("owner"));
+  const socket = path.join(bench.scratch, "owner.sock");
+  try {
+    await owner.call("listen", socket, options);
+    await owner.call("initialize", bench.device);
+    await use({ owner, socket });
+    await owner.call("close");
+    await owner.end();
+  } finally {
+    owner.kill();
+  }
+}
+
+/** Rounds in which everybody has a turn, and turns at going first: whatever drifts meets all alike. */
+export async function alternate(rounds: number, sides: readonly (() => Promise<unknown>)[]): Promise<void> {
+  for (let round = 0; round < rounds; round++) {
+    for (const side of round % 2 === 0 ? sides : [...sides].reverse()) await side();
+  }
+}
+
+export const gigabytesPerSecond = (bytes: number, seconds: number): number => bytes / seconds / 1e9;

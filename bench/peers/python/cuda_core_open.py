@@ -1,0 +1,85 @@
+"""cuda.core: importing a buffer of another process's IPC-enabled memory pool.
+
+    python3 cuda_core_open.py BYTES DEVICE CONSUMERS REPEATS
+
+The pool travels once per consumer, by its file descriptor; a buffer by its descriptor. Lines:
+{"kind": "first", "milliseconds": of importing the pool and the buffer}, {"kind": "repeated", ...: of the buffer}.
+"""
+
+import sys
+from multiprocessing.reduction import ForkingPickler
+
+from common import Consumers, emit, milliseconds, need, now, present
+
+
+def api():
+    """The same names from either of the places that releases of cuda.core have had them in."""
+    try:
+        import cuda.core as core
+
+        core.DeviceMemoryResource
+    except (ImportError, AttributeError):
+        import cuda.core.experimental as core
+    return core
+
+
+def open_buffer(core, device, pool, descriptor):
+    try:
+        return core.Buffer.from_ipc_descriptor(pool, descriptor, stream=device.default_stream)
+    except TypeError:  # releases before streams were asked for
+        return core.Buffer.from_ipc_descriptor(pool, descriptor)
+
+
+def consumer(pipe, ordinal):
+    core = api()
+    device = core.Device(ordinal)
+    device.set_current()
+    stream = device.create_stream()
+    stream.sync()
+    pipe.send("up")
+    pool = None
+    while True:
+        try:
+            data, descriptor = pipe.recv()
+        except EOFError:
+            return
+        begin = now()
+        if pool is None:
+            pool = ForkingPickler.loads(data)
+        buffer = open_buffer(core, device, pool, descriptor)
+        end = now()
+        size = buffer.size
+        buffer.close()
+        device.sync()
+        pipe.send((begin, end, size))
+
+
+def main(size, ordinal, consumers, repeats):
+    (package,) = need("cuda.core")
+    try:
+        core = api()
+        device = core.Device(ordinal)
+        device.set_current()
+        options = core.DeviceMemoryResourceOptions(max_size=size, ipc_enabled=True)
+        pool = core.DeviceMemoryResource(device, options=options)
+    except Exception as error:
+        emit(event="absent", reason=f"{type(error).__name__}: {error}")
+        return
+    present(cuda_core=getattr(package, "__version__", "unknown"))
+    buffer = pool.allocate(size, stream=device.default_stream)
+    device.sync()
+    descriptor = buffer.ipc_descriptor if hasattr(buffer, "ipc_descriptor") else buffer.get_ipc_descriptor()
+    processes = Consumers(consumers, consumer, (ordinal,))
+    for _, pipe in processes:
+        for turn in range(repeats + 1):
+            pipe.send((bytes(ForkingPickler.dumps(pool)) if turn == 0 else None, descriptor))
+            begin, end, seen = pipe.recv()
+            if seen < size:
+                raise RuntimeError(f"the imported buffer has {seen} of {size} bytes")
+            emit(kind="first" if turn == 0 else "repeated", milliseconds=milliseconds(begin, end))
+    processes.end()
+    buffer.close(device.default_stream)
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:5]))

@@ -1,0 +1,34 @@
+/** What a measure is, and what it is given. */
+import type { PeerName } from "../common/compile.js";
+import type { Profile } from "./profile.js";
+import type { Labels, PeerState, Unit } from "./results.js";
+
+export interface Measure {
+  name: string;
+  /** One line for --list and the results. */
+  title: string;
+  /** More than this is a hang. */
+  limitSeconds: number;
+  /** The peers in C++ that it runs: built before it begins. */
+  peers?: readonly PeerName[];
+  run(bench: Bench): Promise<void>;
+}
+
+/** Thrown by a measure that cannot be taken here; not a failure. */
+export class Skip extends Error {}
+
+export interface Bench {
+  readonly driver: "libcuda" | "host";
+  readonly device: number;
+  readonly profile: Profile;
+  /** For files that several measures use, such as models; see dataset.ts. */
+  readonly shared: string;
+  /** This measure's own folder. */
+  readonly scratch: string;
+  record(by: string, what: string, unit: Unit, labels: Labels, samples: readonly number[]): void;
+  /** What goes on now, for people. */
+  step(text: string): void;
+  /** Something that a reader of the results must know. */
+  note(text: string): void;
+  peer(state: PeerState): void;
+}

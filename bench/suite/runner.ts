@@ -1,0 +1,73 @@
+/** Runs a measure in a process of its own, so that one that hangs or crashes is one failed measure and no more. */
+import { fork } from "node:child_process";
+import { once } from "node:events";
+import path from "node:path";
+import type { Context, Report } from "./process.js";
+import type { PeerState, Series } from "./results.js";
+
+export interface MeasureResult {
+  status: "done" | "failed" | "skipped";
+  reason?: string;
+  series: Series[];
+  notes: string[];
+  peers: PeerState[];
+  seconds: number;
+}
+
+const running = new Set<number>();
+
+/** The suite is being ended: so is everything it started. */
+export function killMeasures(): void {
+  for (const pid of running) killGroup(pid);
+}
+
+export async function runMeasure(
+  context: Context,
+  limitSeconds: number,
+  onStep: (text: string) => void,
+): Promise<MeasureResult> {
+  const began = performance.now();
+  // A group of its own: whatever it has started ends with it.
+  const child = fork(path.join(__dirname, "process.js"), [JSON.stringify(context)], {
+    detached: true,
+    execArgv: [],
+    serialization: "advanced",
+    stdio: ["ignore", "ignore", "pipe", "ipc"],
+  });
+  running.add(child.pid!);
+  const result: MeasureResult = { status: "failed", series: [], notes: [], peers: [], seconds: 0 };
+  let errors = "";
+  child.stderr!.on("data", (chunk) => {
+    errors = (errors + chunk).slice(-8192);
+  });
+  child.on("message", (report: Report) => {
+    if (report.type === "series") result.series.push({ measure: context.measure, ...report.series });
+    else if (report.type === "step") onStep(report.text);
+    else if (report.type === "note") result.notes.push(report.text);
+    else if (report.type === "peer") result.peers.push(report.peer);
+    else if (report.type === "end") Object.assign(result, { status: report.status, reason: report.reason });
+  });
+  let expired = false;
+  const timer = setTimeout(() => {
+    expired = true;
+    killGroup(child.pid!);
+  }, limitSeconds * 1000);
+  const [code, signal] = await once(child, "close");
+  clearTimeout(timer);
+  killGroup(child.pid!);
+  running.delete(child.pid!);
+  if (expired)
+    Object.assign(result, { status: "failed", reason: `not done after ${Math.round(limitSeconds)} s` });
+  else if (result.status === "failed")
+    result.reason ??= `its process ended with ${signal ?? code}: ${errors.trim()}`;
+  result.seconds = (performance.now() - began) / 1000;
+  return result;
+}
+
+function killGroup(pid: number): void {
+  try {
+    process.kill(-pid, "SIGKILL");
+  } catch {
+    // Nobody is left in it.
+  }
+}

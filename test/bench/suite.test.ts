@@ -1,0 +1,166 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import path from "node:path";
+import { describe, expect, test } from "vitest";
+import type { Results } from "../../dist/bench/suite/results.js";
+import { temporaryFolder } from "../helpers/temporary.js";
+
+const folder = temporaryFolder();
+const out = path.join(folder, "out");
+const file = path.join(out, "results.json");
+const driver = process.env.CUDA_IPC_DRIVER || "host";
+
+async function run(
+  script: string,
+  ...args: string[]
+): Promise<{ code: number; text: string; errors: string }> {
+  const child = spawn(process.execPath, [path.join(__dirname, "../../dist/bench", script), ...args], {
+    env: { ...process.env, TMPDIR: folder, NODE_OPTIONS: "" },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  let text = "";
+  let errors = "";
+  child.stdout.on("data", (chunk) => {
+    text += chunk;
+  });
+  child.stderr.on("data", (chunk) => {
+    errors += chunk;
+  });
+  const [code] = await once(child, "close");
+  return { code, text, errors };
+}
+
+const suite = (...args: string[]) => run("suite.js", "--driver", driver, "--quick", "--out", out, ...args);
+const read = (): Results => JSON.parse(readFileSync(file, "utf8"));
+
+describe("npm run bench", () => {
+  test("measures what the filter names, and writes the record and the table", async () => {
+    const { code, text, errors } = await suite("--filter", "memory,refcount", "--json");
+    expect(code, errors).toBe(0);
+    const results = read();
+    expect(JSON.parse(text.trimEnd().split("\n").at(-1)!)).toEqual(results);
+    expect(results.outcomes.map(({ measure, status }) => [measure, status])).toEqual([
+      ["memory", "done"],
+      ["refcount", "done"],
+    ]);
+    expect(results.headline.workersMemoryVsSeparate).toBeGreaterThan(0);
+    expect(results.headline.workersMemoryVsSeparate, "one copy, not two").toBeLessThan(0.8);
+    expect(results.headline.loadGBps).toBeNull();
+    expect(results.runs).toHaveLength(1);
+    for (const { samples } of results.series) expect(samples.length).toBeGreaterThan(1);
+    const table = readFileSync(path.join(out, "results.md"), "utf8");
+    if (driver === "host") {
+      expect(results.label).toBe("HOST DRIVER, no GPU");
+      expect(table).toContain("No GPU was used");
+    }
+    expect(table).toContain("| cuda-ipc | through the owner | sharing vmm | per second |");
+    expect(readdirSync(folder), "no model, no socket is left").toEqual(["out"]);
+  });
+
+  test("merges another run, measure by measure", async () => {
+    const before = read();
+    const { code, errors } = await suite("--filter", "death,refcount", "--merge");
+    expect(code, errors).toBe(0);
+    const after = read();
+    expect(after.runs).toHaveLength(2);
+    expect(after.outcomes.map(({ measure, run }) => [measure, run])).toEqual([
+      ["memory", 0],
+      ["refcount", 1],
+      ["death", 1],
+      ["death-peers", 1],
+    ]);
+    const of = (results: Results, measure: string) => results.series.filter((one) => one.measure === measure);
+    expect(of(after, "memory")).toEqual(of(before, "memory"));
+    expect(of(after, "refcount")).toHaveLength(of(before, "refcount").length);
+    expect(of(after, "refcount")).not.toEqual(of(before, "refcount"));
+    expect(after.headline.workersMemoryVsSeparate).toBe(before.headline.workersMemoryVsSeparate);
+    expect(after.headline.ledgerAfterDeathMs).toEqual(expect.any(Number));
+    const left = of(after, "death").filter(({ what }) => what === "left after a killed consumer");
+    expect(left.map(({ labels }) => labels.sharing)).toEqual(["vmm", "ipc"]);
+    for (const { samples } of left) expect(samples.every((bytes) => bytes === 0)).toBe(driver === "host");
+    if (driver === "host") {
+      expect(after.peers).toEqual([
+        { peer: "PyTorch", status: "absent", reason: "it needs a GPU, and this run has none" },
+      ]);
+    }
+  });
+
+  test("draws the plots of what was measured", async () => {
+    const { code, text, errors } = await run("plot.js", out);
+    expect(code, errors).toBe(0);
+    expect(text.trim()).toBe(path.join(out, "memory.svg"));
+    expect(errors).toContain("loads.svg: not drawn");
+    expect(readFileSync(path.join(out, "memory.svg"), "utf8")).toMatch(
+      /^<svg [\s\S]*GiB in use[\s\S]*<\/svg>\n$/,
+    );
+  });
+
+  test("a measure that hangs is a failed one, and the rest goes on", async () => {
+    const hung = path.join(folder, "hung");
+    const args = ["--filter", "kernel-read,refcount", "--patience", "0.001"];
+    const { code, errors } = await run("suite.js", "--driver", driver, "--quick", "--out", hung, ...args);
+    expect(code).toBe(1);
+    const results: Results = JSON.parse(readFileSync(path.join(hung, "results.json"), "utf8"));
+    expect(
+      results.outcomes.map(({ measure, status, reason }) => [measure, status, reason]),
+      errors,
+    ).toEqual([
+      ["kernel-read", "failed", "not done after 0 s"],
+      ["refcount", "failed", "not done after 0 s"],
+    ]);
+    expect(results.headline.kernelReadVsOwn).toBeNull();
+  });
+
+  test("refuses a name that no measure has, and says which there are", async () => {
+    const { code, errors } = await suite("--filter", "atach");
+    expect(code).toBe(1);
+    expect(errors).toMatch(/No measure has "atach" in its name\. There are: load, .*attach-bytes/);
+  });
+});
+
+describe("npm run bench:check", () => {
+  test("finds a sound file sound", async () => {
+    expect(await run("check.js", file)).toMatchObject({ code: 0, text: `${file}: sound\n` });
+  });
+
+  test.each([
+    [
+      "a changed headline",
+      (results: Results) => {
+        results.headline.ledgerAfterDeathMs = 0.001;
+      },
+      "headline.ledgerAfterDeathMs is 0.001, but the samples give ",
+    ],
+    [
+      "changed samples",
+      (results: Results) => {
+        const shared = results.series.filter(({ labels }) => labels.mode === "shared");
+        for (const one of shared) one.samples = one.samples.map((bytes) => bytes / 2);
+      },
+      "headline.workersMemoryVsSeparate is ",
+    ],
+    [
+      "a number that nothing was measured for",
+      (results: Results) => {
+        results.headline.attachMs.vmm = 0.3;
+      },
+      "headline.attachMs.vmm is 0.3, but the samples give null.",
+    ],
+    [
+      "a series of one sample",
+      (results: Results) => {
+        results.series[0]!.samples.length = 1;
+      },
+      "has one sample only.",
+    ],
+  ])("finds %s", async (_, tamper, sentence) => {
+    const results = read();
+    tamper(results);
+    const tampered = path.join(folder, "tampered.json");
+    writeFileSync(tampered, JSON.stringify(results));
+    const { code, text } = await run("check.js", tampered);
+    expect(code).toBe(1);
+    expect(text).toContain(sentence);
+  });
+});
