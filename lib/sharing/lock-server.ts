@@ -59,6 +59,12 @@ export class LockServer {
     return this.options.table.knows(process);
   }
 
+  /** Who holds a lock: a new owner watches them, as it does the holders of leases. */
+  holders(): ProcessIdentity[] {
+    const holders = this.options.table.list().map(({ process }) => [process.key, process] as const);
+    return [...new Map(holders).values()];
+  }
+
   status(): LockStatus[] {
     return this.options.table.list().map(({ set, name, process, since, waiting }) => {
       const { pid, startTime, uid, command } = process;

@@ -1,6 +1,6 @@
 import { Catalog, type Presence, type VersionMemory } from "./catalog.js";
 import { Ledger, type LedgerLimits } from "./ledger.js";
-import type { HeldLock } from "./lock-types.js";
+import { type LockLimits, LockTable } from "./lock-table.js";
 import { StateLog } from "./state-log.js";
 import { StoredState, type VersionRecord } from "./stored-state.js";
 import { restoredEntry, storedVersion } from "./stored-version.js";
@@ -10,22 +10,23 @@ export interface OwnerParts {
   readonly log: StateLog;
   readonly ledger: Ledger;
   readonly catalog: Catalog;
+  readonly locks: LockTable;
 }
 
 export interface AdoptOptions {
-  limits?: Partial<LedgerLimits>;
+  limits?: Partial<LedgerLimits & LockLimits>;
   /** Until when leases of processes whose death cannot be proven are awaited: milliseconds since the epoch. */
   awaitUntil: number;
   /** The memory of a version, where it is at hand. What it returns is the new owner's. */
   memory?: (version: VersionRecord) => VersionMemory | undefined;
 }
 
-export function newOwnerParts(limits: Partial<LedgerLimits> | undefined): OwnerParts {
-  return wire(new Ledger(limits));
+export function newOwnerParts(limits: Partial<LedgerLimits & LockLimits> | undefined): OwnerParts {
+  return wire(new Ledger(limits), new LockTable(limits));
 }
 
 /** All that a successor must know, but for the memory: its descriptors are `slabs[n].fd` of the catalog's entries. */
-export function exportState({ catalog, ledger }: OwnerParts, locks: Iterable<HeldLock> = []): StoredState {
+export function exportState({ catalog, ledger, locks }: OwnerParts): StoredState {
   const { versions, processes, leases } = ledger.snapshot();
   const state = StoredState.of(
     [...catalog.usedNumbers].map(([set, number]) => ({ op: "numberUsed", set, number })),
@@ -39,7 +40,7 @@ export function exportState({ catalog, ledger }: OwnerParts, locks: Iterable<Hel
     for (const keeper of keepers) state.apply({ op: "keeperAdded", ...keeper, version: id });
   }
   for (const lease of leases) state.apply({ op: "leaseGranted", ...lease });
-  for (const { process, ...lock } of locks) {
+  for (const { process, ...lock } of locks.snapshot().locks) {
     state.apply({ op: "process", process });
     state.apply({ op: "lockHeld", lock: { ...lock, process: process.key } });
   }
@@ -64,7 +65,11 @@ export function adoptState(state: StoredState, { limits, awaitUntil, memory }: A
     const memoryOfIt = memory?.(version);
     if (memoryOfIt !== undefined) found.set(version.id, memoryOfIt);
   }
-  const parts = wire(Ledger.restore(state.ledger(), { awaitUntil, limits }));
+  const ledger = Ledger.restore(state.ledger(), { awaitUntil, limits });
+  const locks = LockTable.restore(state.lockSnapshot(), limits);
+  const parts = wire(ledger, locks);
+  // Nobody is awaited, so nothing will end the recovery: it has ended.
+  if (!ledger.recovering) locks.recovered(0);
   for (const version of state.versions.values()) {
     parts.catalog.restore(restoredEntry(version, found.get(version.id) ?? presenceWithout(version)));
   }
@@ -91,8 +96,8 @@ function dropUnfinished(state: StoredState): void {
   }
 }
 
-function wire(ledger: Ledger): OwnerParts {
+function wire(ledger: Ledger, locks: LockTable): OwnerParts {
   const log = new StateLog();
   ledger.recordTo(log.record);
-  return { log, ledger, catalog: new Catalog(ledger, log) };
+  return { log, ledger, catalog: new Catalog(ledger, log), locks };
 }

@@ -11,7 +11,8 @@ import type { LockStatus } from "../wire/values.js";
 import type { Catalog, CatalogEntry } from "./catalog.js";
 import { randomId } from "./ids.js";
 import type { Ledger, LedgerLimits } from "./ledger.js";
-import { type LockLimits, LockTable } from "./lock-table.js";
+import { recordLocks } from "./lock-record.js";
+import type { LockLimits } from "./lock-table.js";
 import { OwnerServer } from "./owner-server.js";
 import { newOwnerParts } from "./owner-state.js";
 import { SerialQueue } from "./serial-queue.js";
@@ -90,7 +91,7 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
     options: OwnerOptions,
   ) {
     super();
-    const { ledger, catalog } = newOwnerParts(options.limits);
+    const { log, ledger, catalog, locks } = newOwnerParts(options.limits);
     this.ledger = ledger;
     this.catalog = catalog;
     this.catalog.on("freed", (entry) => this.freed(entry));
@@ -98,10 +99,12 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
       this.emit("leaseended", { lease, version, reason }),
     );
     this.catalog.on("error", (error) => this.report(error));
+    this.catalog.on("recovered", () => this.server.locks.recovered());
     this.server = new OwnerServer(this.id, this.ledger, this.catalog, {
       allowUids: [process.getuid?.() ?? 0, ...(options.allowUids ?? [])],
       connections: options.limits?.connections ?? 4096,
-      locks: new LockTable(options.limits),
+      locks,
+      recordLocks: recordLocks(log),
       onPeerError: (error) => this.emit("peererror", error),
     });
   }
