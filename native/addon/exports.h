@@ -5,7 +5,7 @@
 
 namespace cuda_ipc {
 
-void export_fd(Napi::Env env, Napi::Object exports);         // fd.cc: owned file descriptors
+void export_fd(Napi::Env env, Napi::Object exports);         // fd.cc: owned file descriptors, files in memory
 void export_channel(Napi::Env env, Napi::Object exports);    // channel.cc: Listener, Channel
 void export_process(Napi::Env env, Napi::Object exports);    // process.cc: pidfd watches
 void export_file_lock(Napi::Env env, Napi::Object exports);  // file_lock.cc: flock
