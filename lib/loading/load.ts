@@ -2,6 +2,7 @@ import { CudaIpcError } from "../errors.js";
 import { loadApart } from "./apart.js";
 import { loadInline } from "./inline.js";
 import type { LoadedSlabs, LoaderOptions } from "./loaded.js";
+import { LoaderProcess } from "./process.js";
 import { checkSharing } from "./sharing.js";
 import type { WeightsInput } from "./source.js";
 
@@ -27,4 +28,9 @@ export async function loadWeights(
     if (sharing === "vmm" || !unsupported) throw error;
     return loadInline(input, { ...options, sharing: "ipc" });
   }
+}
+
+/** Settles when no process that has loaded is left: each takes device memory for its context until it is gone. */
+export function loadersGone(): Promise<void> {
+  return LoaderProcess.settled();
 }

@@ -1,4 +1,5 @@
 // The program of a LoaderProcess. It imports little, because a load waits for it to start.
+import "./warm-up.js";
 import { type NativeFd, native } from "../native.js";
 import { jobChecks, loaderChecks } from "../wire/check.js";
 import { Connection } from "../wire/connection.js";
@@ -9,7 +10,6 @@ import { load, verify } from "./jobs.js";
 /** The end of the socket pair, where LoaderProcess puts it. */
 const inheritedFd = 3;
 
-native.dieWithParent();
 // An interrupt from the terminal is for the owner, who decides what becomes of the load.
 for (const signal of ["SIGINT", "SIGHUP"]) process.on(signal, () => {});
 
@@ -28,8 +28,6 @@ const connection = new Connection({
   },
 });
 channel.ref();
-// Brings the driver up meanwhile; whoever needs it hears of a failure.
-native.devices().catch(() => {});
 
 async function work(job: JobMessage, fds: NativeFd[]): Promise<void> {
   try {

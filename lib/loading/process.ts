@@ -9,9 +9,10 @@ import { type Ending, loaderDied } from "./died.js";
 import { errorOf } from "./failure.js";
 
 const program = path.join(__dirname, "main.js");
-/** Milliseconds from the end of its job to that of the process; CUDA takes a part of a second. Then it is killed. */
+/** Milliseconds in which a process that has no job any more ends; CUDA takes a part of a second. Then it is killed. */
 const exitGrace = 5_000;
 const keptStderr = 4096;
+const endsOfConnection = new Set(["ERR_CUDA_IPC_CONNECTION", "ERR_CUDA_IPC_CONNECTION_LOST"]);
 
 export type Answer = LoaderMessages["loaded" | "verified"];
 
@@ -164,12 +165,13 @@ export class LoaderProcess {
   }
 
   private disconnected(error: CudaIpcError | undefined): void {
-    if (error !== undefined) this.child.kill("SIGKILL");
-    const timer = setTimeout(() => this.child.kill("SIGKILL"), exitGrace);
+    // A process that dies with a job unread resets the connection: its end says more than that.
+    const broken = error !== undefined && !endsOfConnection.has(error.code) ? error : undefined;
+    const timer = setTimeout(() => this.child.kill("SIGKILL"), broken === undefined ? exitGrace : 0);
     void this.ended.then((ending) => {
       clearTimeout(timer);
       // Nothing happens here when there has been an answer.
-      this.reject(this.failure ?? error ?? loaderDied(ending));
+      this.reject(this.failure ?? broken ?? loaderDied(ending));
     });
   }
 }
