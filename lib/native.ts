@@ -318,6 +318,10 @@ export interface NativeAddon {
   /** The lock that a descriptor from `duplicate` holds. The descriptor stays the caller's. */
   adoptLock(file: NativeFd): NativeFileLock;
 
+  // random.cc
+  /** 128 random bits as 32 hex characters. */
+  randomId(): string;
+
   // device.cc
   chooseProvider(name: string): void;
   /** What is chosen or would be: "libcuda" or "host". */
