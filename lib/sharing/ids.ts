@@ -1,8 +1,8 @@
-import { native } from "../native.js";
+import { randomBytes } from "node:crypto";
 
 /** 128 random bits as 32 hex characters: names an owner, a version, a slab or a lease for good. */
 export function randomId(): string {
-  return native.randomId();
+  return randomBytes(16).toString("hex");
 }
 
 const pattern = /^[0-9a-f]{32}$/;
