@@ -280,6 +280,8 @@ export interface NativeAddon {
   // fd.cc, channel.cc, process.cc, file_lock.cc
   /** Takes ownership of a descriptor number (sets close-on-exec). */
   adoptFd(fd: number): NativeFd;
+  /** A file in memory that is nowhere in a file system: `bytes` zeros. The name is for people who look in /proc. */
+  createMemfd(name: string, bytes: number): NativeFd;
   /** Binds, chmods and listens; `onConnection` gets a paused channel: call `start` with its events. */
   listen(
     socketPath: string,
@@ -295,14 +297,30 @@ export interface NativeAddon {
   ): NativeListener;
   /** Connects without blocking the event loop; ERR_CUDA_IPC_NO_OWNER when nobody listens. */
   connect(socketPath: string): Promise<NativeChannel>;
-  /** Begins delivery on a channel from `listen` or `connect`. */
+  /**
+   * Two connected ends: a channel for here, and a descriptor for a child to inherit, who calls `adoptChannel`. The
+   * peer of both is this process, which made them.
+   */
+  socketPair(): [NativeChannel, NativeFd];
+  /** A channel on a connected SOCK_STREAM Unix socket. Takes the descriptor over: `fd` is closed then. */
+  adoptChannel(fd: NativeFd): NativeChannel;
+  /** Begins delivery on a channel from `listen`, `connect`, `socketPair` or `adoptChannel`. */
   startChannel(channel: NativeChannel, events: ChannelEvents): void;
   /** Watches a process by pid; refuses (ERR_CUDA_IPC_PEER_UNPROVEN) when `startTime` is given and differs. */
   watchProcess(pid: number, startTime: string | undefined, onExit: () => void): NativeProcess;
+  /**
+   * Has the kernel end this process with SIGKILL when the thread that started it ends. A parent that is dead already
+   * shows by end-of-file on whatever it shared.
+   */
+  dieWithParent(): void;
   /** Opens (0600, close-on-exec) and locks the file without waiting; undefined when somebody else holds it. */
   lockFile(file: string): NativeFileLock | undefined;
   /** The lock that a descriptor from `duplicate` holds. The descriptor stays the caller's. */
   adoptLock(file: NativeFd): NativeFileLock;
+
+  // random.cc
+  /** 128 random bits as 32 hex characters. */
+  randomId(): string;
 
   // device.cc
   chooseProvider(name: string): void;

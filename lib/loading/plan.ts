@@ -32,7 +32,10 @@ export interface LoadPlan {
 }
 
 /** Lays the source's tensors out: one slab for each device, because one large slab attaches fastest. */
-export function planLoad(source: WeightsSource, placement: Placement = 0): LoadPlan {
+export function planLoad(
+  source: Pick<WeightsSource, "tensors" | "description">,
+  placement: Placement = 0,
+): LoadPlan {
   if (source.tensors.length === 0) {
     throw new CudaIpcError(
       "ERR_CUDA_IPC_EMPTY",

@@ -1,8 +1,8 @@
-import { randomBytes } from "node:crypto";
+import { native } from "../native.js";
 
 /** 128 random bits as 32 hex characters: names an owner, a version, a slab or a lease for good. */
 export function randomId(): string {
-  return randomBytes(16).toString("hex");
+  return native.randomId();
 }
 
 const pattern = /^[0-9a-f]{32}$/;

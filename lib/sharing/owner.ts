@@ -1,7 +1,7 @@
 import { EventEmitter } from "node:events";
 import { promises as fs } from "node:fs";
 import { CudaIpcError, invalidArgument } from "../errors.js";
-import { loadInline } from "../loading/inline.js";
+import { type Loading, loadersGone, loadWeights } from "../loading/load.js";
 import type { LoadProgress } from "../loading/loaded.js";
 import { closeSlab } from "../loading/owned-slab.js";
 import type { Placement } from "../loading/plan.js";
@@ -29,6 +29,11 @@ export interface OwnerOptions {
   /** The socket's mode; default 0600, or 0666 with `allowUids`. */
   mode?: number;
   limits?: Partial<LedgerLimits & LockLimits> & { connections?: number };
+  /**
+   * Where "vmm" memory is loaded: by a short-lived process (default), so that this one gets no CUDA context, which takes
+   * some 500 MiB of device memory and could be brought down by a fault; or "inline", in this one.
+   */
+  loading?: Loading;
 }
 
 export interface LoadOptions {
@@ -80,6 +85,7 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
   private readonly server: OwnerServer;
   private readonly loads = new Map<string, SerialQueue>();
   private readonly handles = new Map<string, Version>();
+  private readonly loading: Loading;
   private listener: NativeListener | undefined;
   private closing: Promise<void> | undefined;
   private readonly aborted = new AbortController();
@@ -91,6 +97,7 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
     options: OwnerOptions,
   ) {
     super();
+    this.loading = options.loading ?? "process";
     const { log, ledger, catalog, locks } = newOwnerParts(options.limits);
     this.ledger = ledger;
     this.catalog = catalog;
@@ -119,6 +126,10 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
     const mode = options.mode ?? (options.allowUids?.length ? 0o666 : 0o600);
     if (!Number.isInteger(mode) || mode < 0 || mode > 0o777) {
       throw invalidArgument("mode", "the permission bits of a file", mode);
+    }
+    const { loading = "process" } = options;
+    if (loading !== "process" && loading !== "inline") {
+      throw invalidArgument("loading", '"process" or "inline"', loading);
     }
     await prepareSocketFolder(socket, mode);
     const lock = native.lockFile(`${socket}.lock`);
@@ -164,7 +175,7 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
     }
     return queue.run(async () => {
       signal.throwIfAborted();
-      const loaded = await loadInline(source, { ...options, signal });
+      const loaded = await loadWeights(source, { ...options, loading: this.loading, signal });
       if (signal.aborted) {
         await Promise.all(loaded.slabs.map(closeSlab));
         throw signal.reason;
@@ -261,6 +272,7 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
     await this.catalog.settled();
     // What is leased or kept still: its holders have the memory, this process lets go of its own descriptors.
     await Promise.all(this.catalog.list().flatMap((entry) => entry.slabs.map(closeSlab)));
+    await loadersGone();
     await fs.rm(this.socket, { force: true });
     this.lock.close();
   }

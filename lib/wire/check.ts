@@ -9,7 +9,7 @@ import type { SlabInfo, VersionInfo } from "./values.js";
 export class MessageChecks {
   private readonly checks: ReadonlyMap<string, Validator>;
 
-  constructor(private readonly side: "client" | "owner") {
+  constructor(private readonly side: "client" | "owner" | "job" | "loader") {
     this.checks = new Map(Object.entries(validators[side]));
   }
 
@@ -35,6 +35,9 @@ export class MessageChecks {
 
 export const clientChecks = new MessageChecks("client");
 export const ownerChecks = new MessageChecks("owner");
+/** What an owner says to a loader, and what that says. */
+export const jobChecks = new MessageChecks("job");
+export const loaderChecks = new MessageChecks("loader");
 
 /** The parts of an `attached` that are the same for every worker: checked and serialised once for each version. */
 export function versionFragment(version: VersionInfo): Fragment<VersionInfo> {

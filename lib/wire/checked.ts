@@ -1,6 +1,7 @@
 import { type TObject, type TSchema, Type } from "@sinclair/typebox";
 import { changeSchemas } from "./changes.js";
 import { fragmentFields } from "./fragment.js";
+import { jobSchemas, loaderSchemas } from "./loader-messages.js";
 import { clientSchemas, ownerSchemas } from "./messages.js";
 import { values } from "./values.js";
 
@@ -11,6 +12,8 @@ import { values } from "./values.js";
 export const checked = {
   client: clientSchemas as Record<string, TSchema>,
   owner: ownerSchemas as Record<string, TSchema>,
+  job: jobSchemas as Record<string, TSchema>,
+  loader: loaderSchemas as Record<string, TSchema>,
   /** An owner's messages without what fragments stand for. */
   envelope: Object.fromEntries(
     [...fragmentFields].map(([type, fields]) => [

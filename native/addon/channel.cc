@@ -6,6 +6,7 @@
 #include "addon/fd.h"
 #include "addon/listener.h"
 #include "addon/live_wrap.h"
+#include "addon/pair.h"
 #include "addon/process.h"
 
 namespace cuda_ipc {
@@ -182,6 +183,7 @@ void export_channel(Napi::Env env, Napi::Object exports) {
   exports["startChannel"] = Napi::Function::New<checked<start_channel>>(env, "startChannel");
   export_listener(env, exports);
   export_connect(env, exports);
+  export_pair(env, exports);
 }
 
 }  // namespace cuda_ipc

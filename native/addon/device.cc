@@ -117,12 +117,20 @@ Napi::Value devices(const Napi::CallbackInfo& info) {
       });
 }
 
+Napi::Value ordinal_value(Napi::Env env, std::optional<int> ordinal) {
+  return ordinal ? Napi::Number::New(env, *ordinal) : env.Undefined();
+}
+
 Napi::Value find(const Napi::CallbackInfo& info) {
+  const std::string uuid = string_argument(info[0], "uuid");
+  if (driver_is_up()) {  // then it is known, and not worth a trip to another thread
+    auto deferred = Napi::Promise::Deferred::New(info.Env());
+    deferred.Resolve(ordinal_value(info.Env(), find_device(uuid)));
+    return deferred.Promise();
+  }
   return run_async(
-      info.Env(), [uuid = string_argument(info[0], "uuid")] { return find_device(uuid); },
-      [](Napi::Env env, std::optional<int>& ordinal) -> Napi::Value {
-        return ordinal ? Napi::Number::New(env, *ordinal) : env.Undefined();
-      });
+      info.Env(), [uuid] { return find_device(uuid); },
+      [](Napi::Env env, std::optional<int>& ordinal) { return ordinal_value(env, ordinal); });
 }
 
 Napi::Value initialize(const Napi::CallbackInfo& info) {

@@ -5,7 +5,7 @@
 
 namespace cuda_ipc {
 
-void export_fd(Napi::Env env, Napi::Object exports);         // fd.cc: owned file descriptors
+void export_fd(Napi::Env env, Napi::Object exports);         // fd.cc: owned file descriptors, files in memory
 void export_channel(Napi::Env env, Napi::Object exports);    // channel.cc: Listener, Channel
 void export_process(Napi::Env env, Napi::Object exports);    // process.cc: pidfd watches
 void export_file_lock(Napi::Env env, Napi::Object exports);  // file_lock.cc: flock
@@ -19,5 +19,6 @@ void export_module(Napi::Env env, Napi::Object exports);     // module.cc: modul
 void export_slab(Napi::Env env, Napi::Object exports);       // slab.cc: slabs and mappings
 void export_load(Napi::Env env, Napi::Object exports);       // load.cc: file and memory to device
 void export_checksum(Napi::Env env, Napi::Object exports);   // checksum.cc
+void export_random(Napi::Env env, Napi::Object exports);     // random.cc: names
 
 }  // namespace cuda_ipc

@@ -1,5 +1,7 @@
 #include "addon/fd.h"
 
+#include <sys/mman.h>
+
 #include <cstring>
 #include <limits>
 #include <memory>
@@ -65,6 +67,16 @@ Napi::Value adopt_fd(const Napi::CallbackInfo& info) {
   return wrap_fd(info.Env(), Fd(number));
 }
 
+Napi::Value create_memfd(const Napi::CallbackInfo& info) {
+  const std::string name = string_argument(info[0], "name");
+  const size_t bytes = bytes_argument(info[1], "bytes");
+  // The name is for /proc/PID/fd alone, and the kernel takes 249 bytes of it.
+  Fd fd(::memfd_create(name.substr(0, 249).c_str(), MFD_CLOEXEC));
+  if (!fd || ::ftruncate(fd.get(), static_cast<off_t>(bytes)) != 0)
+    throw_system_error(errno, "making a file of " + std::to_string(bytes) + " bytes in memory");
+  return wrap_fd(info.Env(), std::move(fd));
+}
+
 }  // namespace
 
 Fd& unwrap_fd(Napi::Value value) {
@@ -83,6 +95,7 @@ Napi::Value wrap_fd(Napi::Env env, Fd fd) {
 void export_fd(Napi::Env env, Napi::Object exports) {
   NativeFd::define(env);
   exports["adoptFd"] = Napi::Function::New<checked<adopt_fd>>(env, "adoptFd");
+  exports["createMemfd"] = Napi::Function::New<checked<create_memfd>>(env, "createMemfd");
 }
 
 }  // namespace cuda_ipc

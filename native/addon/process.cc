@@ -1,5 +1,8 @@
 #include "addon/process.h"
 
+#include <sys/prctl.h>
+
+#include <csignal>
 #include <limits>
 
 #include "addon/callback.h"
@@ -91,6 +94,13 @@ Napi::Value watch_by_pid(const Napi::CallbackInfo& info) {
   return watch_process(info.Env(), std::move(process), on_exit);
 }
 
+// The kernel's promise holds from here on: a parent that had died before is the caller's to notice.
+Napi::Value die_with_parent(const Napi::CallbackInfo& info) {
+  if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0)
+    throw_system_error(errno, "asking to be ended with the parent process");
+  return info.Env().Undefined();
+}
+
 }  // namespace
 
 Napi::Value watch_process(Napi::Env env, ProcessHandle process, Napi::Function on_exit) {
@@ -102,6 +112,7 @@ Napi::Value watch_process(Napi::Env env, ProcessHandle process, Napi::Function o
 
 void export_process(Napi::Env env, Napi::Object exports) {
   NativeProcess::define_class(env);
+  exports["dieWithParent"] = Napi::Function::New<checked<die_with_parent>>(env, "dieWithParent");
   exports["watchProcess"] = Napi::Function::New<checked<watch_by_pid>>(env, "watchProcess");
 }
 

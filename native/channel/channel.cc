@@ -23,6 +23,8 @@ void Channel::start(std::function<void()> wake) {
                 "This channel has been started already: give it its events only once");
   wake_ = std::move(wake);
   started_ = true;
+  // A peer that speaks first has done so by now, as a rule: that spares a trip to the reactor's thread.
+  if (wants_input()) receive();
   settle();
   unlock_and_wake(lock);
 }
@@ -111,8 +113,19 @@ void Channel::abandon() {
   peer_.process.pidfd.reset();
 }
 
+const Peer& Channel::peer() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  complete_peer();
+  return peer_;
+}
+
+void Channel::complete_peer() {
+  if (peer_.process.start_time.empty() && peer_.process.pidfd) describe_peer(peer_);
+}
+
 ProcessHandle Channel::open_peer() {
   std::lock_guard<std::mutex> lock(mutex_);
+  complete_peer();
   const ProcessHandle& process = peer_.process;
   if (process.pidfd) return process.duplicate();
   if (process.gone) return {process.pid, process.start_time, Fd(), true};

@@ -30,6 +30,7 @@ class Channel final : public Pollable, public std::enable_shared_from_this<Chann
 
   // A channel neither reads nor is watched before start(). Whoever lets go of it calls abandon(): the reactor
   // shares a channel that it watches.
+  // A peer that was not described yet is when it is asked for.
   Channel(Fd socket, Peer peer) : peer_(std::move(peer)), socket_(std::move(socket)) {}
 
   // Begins reading. `wake` is called from any thread, never under a lock, when there may be something for
@@ -54,7 +55,7 @@ class Channel final : public Pollable, public std::enable_shared_from_this<Chann
   void abandon();
 
   // All but its process's pidfd, which is open_peer()'s to give.
-  const Peer& peer() const { return peer_; }
+  const Peer& peer();
   // Throws Error (ERR_CUDA_IPC_PEER_UNPROVEN, ERR_CUDA_IPC_CLOSED once Closed has been returned).
   ProcessHandle open_peer();
   int fd();
@@ -66,6 +67,7 @@ class Channel final : public Pollable, public std::enable_shared_from_this<Chann
 
  private:
   // All of these under the lock.
+  void complete_peer();
   bool wants_input() const;
   void receive();
   void flush();
@@ -78,7 +80,7 @@ class Channel final : public Pollable, public std::enable_shared_from_this<Chann
   void unlock_and_wake(std::unique_lock<std::mutex>& lock);
 
   std::mutex mutex_;
-  Peer peer_;
+  Peer peer_;  // but for its pidfd, changed by complete_peer() alone
   Fd socket_;
   Outbox outbox_;
   Inbox inbox_;

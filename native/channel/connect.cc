@@ -66,6 +66,7 @@ std::shared_ptr<Channel> try_connect(const std::string& path) {
     throw channel_error(errno, "connecting to " + path);
   }
   Peer peer = read_peer(socket.get());
+  if (!peer.process.pidfd) describe_peer(peer);
   return std::make_shared<Channel>(std::move(socket), std::move(peer));
 }
 

@@ -110,6 +110,7 @@ bool Listener::accept_one(std::shared_ptr<Channel>& channel, std::unique_ptr<Err
   }
   try {
     Peer peer = read_peer(socket.get());
+    describe_peer(peer);  // here and not on the event loop: a listener wants to know each of its peers
     channel = std::make_shared<Channel>(std::move(socket), std::move(peer));
     return true;
   } catch (const Error& failure) {  // no descriptor left to hold its process with: it sees its connection end

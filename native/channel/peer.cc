@@ -45,14 +45,18 @@ Peer read_peer(int socket) {
   peer.uid = credentials.uid;
   peer.gid = credentials.gid;
   peer.process = hold(socket, credentials.pid);
-  if (credentials.pid == 0 || peer.process.gone) return peer;
-  std::string start_time = start_time_of(credentials.pid);
-  std::string command = command_of(credentials.pid);
+  return peer;
+}
+
+void describe_peer(Peer& peer) {
+  const ProcessHandle& process = peer.process;
+  if (process.pid == 0 || process.gone) return;
+  std::string start_time = start_time_of(process.pid);
+  std::string command = command_of(process.pid);
   // Alive after the reads: the pid was not another process's meanwhile.
-  if (peer.process.pidfd && !is_alive(peer.process.pidfd)) return peer;
+  if (process.pidfd && !is_alive(process.pidfd)) return;
   peer.process.start_time = std::move(start_time);
   peer.command = std::move(command);
-  return peer;
 }
 
 }  // namespace cuda_ipc

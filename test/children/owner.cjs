@@ -59,6 +59,11 @@ serve({
   waitForFreed: (id) => find(id)?.whenFreed(),
   retire: (name) => owner.retire(name),
   close: (options) => owner.close(options),
+  driverIsUp: () => native.driverIsUp(),
+  openFds: () => inspect.openFds(),
+  setEnv(name, value) {
+    process.env[name] = value;
+  },
   memory: (device = 0) => native.memoryInfo(device),
   /** Closes the owner; what is left then. */
   async settle() {

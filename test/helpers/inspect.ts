@@ -3,7 +3,7 @@ import { createRequire } from "node:module";
 
 interface Inspect {
   openFds(): Record<string, number>;
-  surplus(before: Record<string, number>): Record<string, number>;
+  surplus(before: Record<string, number>, now?: Record<string, number>): Record<string, number>;
   warmUp(device?: number): Promise<void>;
   /** Looks, once in every turn of the event loop, until `done` says so or the time is up; what it saw last. */
   watchFor<T>(look: () => T | Promise<T>, done: (seen: T) => boolean, milliseconds?: number): Promise<T>;

@@ -6,6 +6,7 @@ import { Fragment } from "../../dist/lib/wire/fragment.js";
 import { validators } from "../../dist/lib/wire/validators.js";
 import { changes } from "./changes.js";
 import { examples } from "./examples.js";
+import { loaderExamples } from "./loader-examples.js";
 
 type Kind = keyof typeof checked;
 
@@ -29,6 +30,7 @@ const attached = examples.attached as unknown as { version: unknown; slabs: unkn
 const samples: Record<string, unknown> = {
   ...examples,
   ...changes,
+  ...loaderExamples,
   version: attached.version,
   slabs: attached.slabs,
 };

@@ -101,6 +101,7 @@ Config read_config() {
   const auto memory = read_size("CUDA_IPC_HOST_MEMORY", 8ull << 30, kMaxMemory);
   for (int index = 0; index < static_cast<int>(count); index++)
     config.devices.push_back({index, memory, make_uuid(config.scope, index)});
+  config.vmm = read_size("CUDA_IPC_HOST_VMM", 1, 1) != 0;
   if (const char* visible = std::getenv("CUDA_VISIBLE_DEVICES"))
     config.devices = visible_devices(config.devices, visible);
   return config;

@@ -18,6 +18,7 @@ struct Device {
 struct Config {
   uint64_t scope = 0;
   std::vector<Device> devices;  // the visible ones, by ordinal
+  bool vmm = true;              // whether memory is shared as file descriptors
 };
 
 // Throws std::invalid_argument.

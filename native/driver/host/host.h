@@ -4,6 +4,7 @@
 // Environment, read by cuInit:
 //   CUDA_IPC_HOST_DEVICES  devices on this "machine"; default 2, at most 64
 //   CUDA_IPC_HOST_MEMORY   bytes per device, with K, M or G; default 8G
+//   CUDA_IPC_HOST_VMM      0: devices that do not share memory as file descriptors, as some are; default 1
 //   CUDA_IPC_HOST_SCOPE    names the "machine", default the uid: processes of different scopes see other
 //                          devices (other UUIDs) and account memory apart
 //   CUDA_IPC_HOST_FAULTS   injected faults, see set_faults

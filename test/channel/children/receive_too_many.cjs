@@ -4,13 +4,8 @@ const { native } = require("../../../dist/lib/native.js");
 const openFds = () => readdirSync("/proc/self/fd").length;
 
 async function main() {
-  // The first one starts the thread behind all of them.
-  const first = await native.connect(process.argv[2]);
-  await new Promise((resolve) => {
-    native.startChannel(first, { onData() {}, onDrain() {}, onClose: resolve });
-    first.ref();
-    first.close();
-  });
+  // Starts the thread behind all channels, with its descriptors.
+  native.watchProcess(process.pid, undefined, () => {}).close();
   const before = openFds();
   const channel = await native.connect(process.argv[2]);
   native.startChannel(channel, {

@@ -1,0 +1,60 @@
+// What a process loads before it can attach: every file counts when workers are started by the dozen.
+import { execFileSync } from "node:child_process";
+import path from "node:path";
+import { expect, test } from "vitest";
+
+const root = path.join(__dirname, "..");
+
+interface Loaded {
+  files: string[];
+  builtins: string[];
+}
+
+/** The modules of this package, of others and of Node that a program loads. */
+function loadedBy(program: string): Loaded {
+  const script = `
+    const before = new Set(process.moduleLoadList);
+    ${program};
+    console.log(JSON.stringify({
+      files: Object.keys(require.cache),
+      builtins: process.moduleLoadList.filter((name) => !before.has(name)),
+    }));`;
+  const { files, builtins } = JSON.parse(
+    execFileSync(process.execPath, ["-e", script], { cwd: root, encoding: "utf8" }),
+  ) as Loaded;
+  return { files: files.map((file) => path.relative(root, file)), builtins };
+}
+
+test("the entry loads nothing until a name is asked for", () => {
+  expect(loadedBy('require("./dist/lib/index.js")').files).toEqual(["dist/lib/index.js"]);
+});
+
+test("a worker loads neither other packages nor the owner's side", () => {
+  const { files, builtins } = loadedBy('const { attach } = require("./dist/lib/index.js")');
+  expect(files).toContain("dist/lib/sharing/attach.js");
+  expect(files.filter((file) => file.includes("node_modules"))).toEqual([]);
+  const owners = /owner\.js|owner-server|ledger|catalog|safetensors|messages|values|checked|explain/;
+  expect(files.filter((file) => owners.test(file))).toEqual([]);
+  // Each of these takes longer than all of the library.
+  const heavy = /crypto|fs\/promises|net$|http|worker|stream/;
+  expect(builtins.filter((name) => heavy.test(name))).toEqual([]);
+});
+
+test("an owner loads no other packages", () => {
+  const { files } = loadedBy('const { Owner } = require("./dist/lib/index.js")');
+  expect(files.filter((file) => file.includes("node_modules"))).toEqual([]);
+});
+
+test("both kinds of importer find the same names", () => {
+  const script = `
+    import * as names from "./dist/lib/index.mjs";
+    import { createRequire } from "node:module";
+    const required = createRequire(process.cwd() + "/")("./dist/lib/index.js");
+    const same = Object.keys(names).every((name) => names[name] === required[name]);
+    console.log(JSON.stringify([same, Object.keys(names).sort().join() === Object.keys(required).sort().join()]));`;
+  const output = execFileSync(process.execPath, ["--input-type=module", "-e", script], {
+    cwd: root,
+    encoding: "utf8",
+  });
+  expect(JSON.parse(output)).toEqual([true, true]);
+});
