@@ -34,7 +34,9 @@ export type FormatRule =
 /** A refusal that names the file, the tensor if there is one, and the rule. */
 export function refusal(rule: FormatRule, path: string, why: string, tensor?: string): CudaIpcError {
   const where = tensor === undefined ? path : `${path}: tensor ${quote(tensor)}`;
-  return new CudaIpcError("ERR_CUDA_IPC_FORMAT", `${where}: ${why} (rule: ${rule})`, {
+  // Nothing is wrong with the file: it can be loaded again, and the loader's threads say so by the same code.
+  const code = rule === "changed" ? "ERR_CUDA_IPC_FILE_CHANGED" : "ERR_CUDA_IPC_FORMAT";
+  return new CudaIpcError(code, `${where}: ${why} (rule: ${rule})`, {
     details: { path, tensor, rule },
   });
 }

@@ -67,6 +67,15 @@ function sockets(before = []) {
   return links.filter((link) => link.startsWith("socket:") && !before.includes(link)).sort();
 }
 
+const atStart = openFds();
+
+/** What a process on the host driver that has not been warmed up may have open: the epoll thread comes to it. */
+function openFromStart() {
+  const fds = { ...atStart };
+  for (const kind of ["anon_inode:[eventpoll]", "anon_inode:[eventfd]"]) fds[kind] = (fds[kind] ?? 0) + 1;
+  return fds;
+}
+
 /** One turn of the event loop: what other threads have posted is handled in it. */
 const turn = () => new Promise(setImmediate);
 
@@ -81,7 +90,7 @@ async function watchFor(look, done, milliseconds = 10_000) {
 }
 
 /** What is left over in this process, once everything under way has had its time. */
-async function leftovers(fdsBefore) {
+async function leftovers(fdsBefore = process.env.CUDA_IPC_DRIVER === "host" ? openFromStart() : undefined) {
   const look = () => {
     disconnect();
     return { ...native.mappingStatistics(), fds: fdsBefore ? surplus(fdsBefore) : {} };

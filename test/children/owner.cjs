@@ -42,8 +42,12 @@ serve({
     const device = placement === undefined ? options.device : (tensor) => placement[tensor.name];
     return facts(await owner.load(name, source, { ...options, device }));
   },
-  /** Tells of the load's first progress, so that the test can do something in the middle of it. */
-  async loadSlowly(name, source, options) {
+  /** The same with so many bytes of this process's own. */
+  async loadBlock(name, bytes, options) {
+    return facts(await owner.load(name, { block: new Uint8Array(bytes).fill(1) }, options));
+  },
+  /** Tells of the load's progress, so that the test can do something in the middle of it. */
+  async loadTellingProgress(name, source, options) {
     const onProgress = (progress) => serve.emit("progress", progress);
     return facts(await owner.load(name, source, { ...options, onProgress }));
   },

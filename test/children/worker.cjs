@@ -19,6 +19,7 @@ const { connect } = native;
 native.connect = async (socket) => {
   const channel = await connect(socket);
   channels.push(channel);
+  serve.emit("connected");
   return channel;
 };
 

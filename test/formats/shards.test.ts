@@ -179,7 +179,7 @@ describe("the content key", () => {
     await assertUnchanged(checkpoint);
     const shard = path.join(folder, "2.safetensors");
     await utimes(shard, 1, 1);
-    const error = await refusalOf(assertUnchanged(checkpoint));
+    const error = await refusalOf(assertUnchanged(checkpoint), "ERR_CUDA_IPC_FILE_CHANGED");
     expect(error.details).toEqual({ path: shard, tensor: undefined, rule: "changed" });
   });
 });

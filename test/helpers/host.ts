@@ -18,7 +18,7 @@ export interface Machine {
   expectEmpty(): Promise<void>;
 }
 
-/** A machine of its own: what is allocated there is not seen elsewhere. An observer process watches its memory. */
+/** A machine of its own: what is allocated there is not seen elsewhere. An observer process looks at its memory. */
 export function hostMachine({ memory = "256M", devices = 2 } = {}): Machine {
   const env = {
     CUDA_IPC_DRIVER: "host",
@@ -28,8 +28,11 @@ export function hostMachine({ memory = "256M", devices = 2 } = {}): Machine {
     CUDA_IPC_HOST_FAULTS: "",
     CUDA_VISIBLE_DEVICES: undefined,
   };
-  const observer = startChild("raw.cjs", env);
-  const memoryInUse = () => observer.call<number>("memoryInUse");
+  let observer: Child | undefined;
+  const memoryInUse = () => {
+    if (observer === undefined || observer.exit !== undefined) observer = startChild("raw.cjs", env);
+    return observer.call<number>("memoryInUse");
+  };
   return {
     env,
     memoryInUse,
@@ -38,6 +41,18 @@ export function hostMachine({ memory = "256M", devices = 2 } = {}): Machine {
       expect(left, "bytes of device memory that are left").toBe(0);
     },
   };
+}
+
+/** Runs a process under a limit of open descriptors. */
+export const underFdLimit = (limit: number) => ["sh", "-c", `ulimit -n ${limit} && exec "$@"`, "sh"];
+
+/**
+ * A fault for each attempt of an operation: twice at its first call of the function, then at its second, and so on,
+ * as calls are counted from the process's start and an attempt ends where it fails.
+ */
+export function faultAtEachCall(name: string, result = CUDA_ERROR_UNKNOWN, attempts = 8): string {
+  const calls = Array.from({ length: attempts }, (_, n) => 1 + (n * (n + 1)) / 2);
+  return calls.map((call) => `${name}:${call}=${result}`).join(",");
 }
 
 /** An owner on that machine, in a process of its own that has CUDA up unless faults are to meet it first. */

@@ -1,6 +1,7 @@
 // Owners and workers for the tests of the sharing layer. Importing this brings the check that nothing is left.
+import { randomBytes } from "node:crypto";
 import path from "node:path";
-import { Owner, type OwnerOptions } from "../../dist/lib/index.js";
+import { Owner, type OwnerOptions, writeSafetensors } from "../../dist/lib/index.js";
 import { type Child, startChild } from "./child.js";
 import { watchOwner } from "./leaks.js";
 import { newSocket, temporaryFolder } from "./temporary.js";
@@ -33,4 +34,13 @@ export function someTensors(seed = 1) {
 /** As many bytes as asked for, in one tensor. */
 export function block(bytes: number, value = 1) {
   return { block: new Uint8Array(bytes).fill(value) };
+}
+
+/** A safetensors file of its own with so many bytes in one tensor. */
+export async function modelFile(bytes: number): Promise<string> {
+  const file = path.join(folder, `${randomBytes(4).toString("hex")}.safetensors`);
+  await writeSafetensors(file, [
+    { name: "block", dtype: "U8", shape: [bytes], data: new Uint8Array(bytes).fill(3) },
+  ]);
+  return file;
 }

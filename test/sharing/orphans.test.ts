@@ -2,7 +2,8 @@
 import { describe, expect, test } from "vitest";
 import { type Child, startChild } from "../helpers/child.js";
 import { expectMemoryBack, expectMemoryUsed, freeMemory } from "../helpers/memory.js";
-import { block, MIB, someTensors, startOwner, startWorker } from "../helpers/sharing.js";
+import { block, folder, MIB, someTensors, startOwner, startWorker } from "../helpers/sharing.js";
+import { newSocket } from "../helpers/temporary.js";
 
 /** A peer process with one lease. */
 async function attachedPeer(socket: string): Promise<{ peer: Child; lease: string }> {
@@ -140,9 +141,27 @@ describe.each(["vmm", "ipc"] as const)("%s: a worker whose connection breaks", (
     const closed = sharing === "vmm" ? version.waitForRefCount((count) => count === 0) : undefined;
     await worker.call("breakConnection");
     await closed;
+    await version.waitForRefCount((count) => count === 1);
     await worker.call("proceed");
     const key = await attaching;
-    await version.waitForRefCount((count) => count === 1);
+    expect(version.refCount).toBe(1);
     expect(await worker.call("computeChecksum", key)).toBe(version.checksum);
+  });
+
+  test("may end while its owner does not answer", async () => {
+    const owner = startChild("owner.cjs");
+    const socket = newSocket(folder);
+    await owner.call("warmUp");
+    await owner.call("listen", { socket });
+    const { id } = await owner.call<{ id: string }>("load", "llm", someTensors(), { sharing });
+    const worker = await startWorker();
+    await worker.call("attach", "llm", { socket });
+    await worker.event("connected");
+    owner.stop();
+    await worker.call("breakConnection");
+    await worker.event("connected");
+    expect(await worker.finish()).toBe(0);
+    owner.resume();
+    await owner.call("waitForRefCount", id, 0);
   });
 });
