@@ -21,6 +21,8 @@ export interface AttachedSlab {
   readonly id: string;
   /** Ordinal in this process. */
   readonly device: number;
+  /** The device's UUID. */
+  readonly uuid: string;
   readonly bytes: number;
   readonly mapping: NativeMapping;
   /** `vmm`: kept open while the lease is held, so that the memory can be handed on to another owner. */
@@ -60,6 +62,11 @@ export class Attachment {
       pointer: mapping.devicePointer,
       bytes: contentBytes(this.tensors.values(), index),
     }));
+  }
+
+  /** Whether the memory can be handed on to another owner. */
+  get portable(): boolean {
+    return this.slabs.every(({ fd }) => fd !== undefined && fd.fd >= 0);
   }
 
   assertHeld(): void {

@@ -157,7 +157,8 @@ export class Catalog extends EventEmitter<CatalogEvents> {
     const work = Promise.allSettled(entry.slabs.map(closeSlab)).then((results) => {
       this.handingBack.delete(work);
       for (const result of results) if (result.status === "rejected") this.emit("error", result.reason);
-      this.apply(this.ledger.handedBack(id));
+      // Lost meanwhile, it is nobody's concern any more.
+      if (this.entries.has(id)) this.apply(this.ledger.handedBack(id));
     });
     this.handingBack.add(work);
   }

@@ -8,6 +8,8 @@ export interface SlabSource {
   readonly id: string;
   /** Ordinal in this process. */
   readonly device: number;
+  /** The device's UUID. */
+  readonly uuid: string;
   readonly bytes: number;
   readonly fd?: NativeFd;
   readonly handle?: Buffer;
@@ -24,8 +26,8 @@ export async function locateSlabs(
   const located: SlabSource[] = [];
   for (const { id, device: uuid, bytes, handle } of slabs) {
     const device = ordinals.get(uuid) ?? (await findDevice(uuid));
-    if (handle === null) located.push({ id, device, bytes, fd: fds[next++] });
-    else located.push({ id, device, bytes, handle: Buffer.from(handle, "base64") });
+    if (handle === null) located.push({ id, device, uuid, bytes, fd: fds[next++] });
+    else located.push({ id, device, uuid, bytes, handle: Buffer.from(handle, "base64") });
   }
   return located;
 }
@@ -46,7 +48,7 @@ async function findDevice(uuid: string): Promise<number> {
 /** Maps all slabs, or none: what was mapped is unmapped when one fails. Does not take the descriptors over. */
 export async function mapSlabs(slabs: readonly SlabSource[], access: Access): Promise<AttachedSlab[]> {
   const opened = await Promise.allSettled(
-    slabs.map(async ({ id, device, bytes, fd, handle }) => {
+    slabs.map(async ({ id, device, uuid, bytes, fd, handle }) => {
       const mapping = await native.openSlab({
         id: Buffer.from(id, "hex"),
         device,
@@ -55,7 +57,7 @@ export async function mapSlabs(slabs: readonly SlabSource[], access: Access): Pr
         fd,
         handle,
       });
-      return { id, device, bytes, fd, handle, mapping };
+      return { id, device, uuid, bytes, fd, handle, mapping };
     }),
   );
   const mapped = opened.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));

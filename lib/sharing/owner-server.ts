@@ -1,7 +1,8 @@
 import { CudaIpcError } from "../errors.js";
-import { type NativeChannel, native } from "../native.js";
+import { type NativeChannel, type NativeFd, native } from "../native.js";
 import { slabsFragment, versionFragment } from "../wire/check.js";
 import type { Fragment } from "../wire/fragment.js";
+import { maxFrameBytes } from "../wire/limits.js";
 import { packTensors } from "../wire/manifest.js";
 import type { RequestMessage } from "../wire/messages.js";
 import { type Answer, type RequestHandlers, ServerConnection } from "../wire/server.js";
@@ -10,7 +11,9 @@ import type { Catalog, CatalogEntry } from "./catalog.js";
 import type { Ledger, ProcessIdentity } from "./ledger.js";
 import { LockServer } from "./lock-server.js";
 import type { LockEffects, LockTable } from "./lock-table.js";
+import { refused } from "./offer-check.js";
 import { ProcessWatches } from "./process-watches.js";
+import { ownerDied, type Recovery } from "./recovery.js";
 import { software } from "./software.js";
 import { processStartTime } from "./start-time.js";
 import { versionStatus } from "./status.js";
@@ -23,6 +26,8 @@ export interface OwnerServerOptions {
   locks: LockTable;
   /** Writes down locks that were granted or ended, before anybody is told. */
   recordLocks?(effects: LockEffects): void;
+  /** When the owner has taken over from one that died. */
+  recovery?: Recovery;
   onPeerError(error: CudaIpcError): void;
 }
 
@@ -44,6 +49,8 @@ export class OwnerServer {
   private nextSession = 1;
   private closing = false;
   private expiry: NodeJS.Timeout | undefined;
+  /** Sets whose current version died with the owner before, until there is a new one. */
+  private readonly orphans = new Map<string, CatalogEntry>();
 
   constructor(
     private readonly ownerId: string,
@@ -54,6 +61,18 @@ export class OwnerServer {
     const { locks: table, recordLocks: record } = options;
     const writable = (version: string) => catalog.get(version)?.writable ?? false;
     this.locks = new LockServer({ ledger, table, writable, record });
+    for (const entry of catalog.list()) {
+      if (entry.presence === "orphaned") this.orphans.set(entry.set, entry);
+    }
+  }
+
+  /** Watches the processes that the owner before has named. */
+  watchHolders(): void {
+    for (const identity of this.ledger.snapshot().processes) {
+      this.ledger.setProven(identity.key, this.watches.adopt(identity));
+    }
+    for (const identity of this.locks.holders()) this.watches.adopt(identity);
+    this.scheduleExpiry();
   }
 
   /** Takes a new connection. A refusal is told to the peer and to `onPeerError`. */
@@ -72,10 +91,13 @@ export class OwnerServer {
           owner: { id: this.ownerId, pid: process.pid, startTime: processStartTime() },
           server: software,
           driver: { provider: native.chosenProvider(), version: null },
-          recovering: this.ledger.recovering,
+          recovering: this.options.recovery?.active ?? false,
+          wanted: this.options.recovery?.wanted() ?? [],
         };
       },
       onClose: (error) => this.connectionClosed(id, error),
+      // An offer brings all of a version's tensors.
+      maxFrameBytes: this.options.recovery?.active ? maxFrameBytes : undefined,
     });
     this.sessions.set(id, { id, process: identity.key, connection });
     if (refusal !== undefined) connection.fail(refusal);
@@ -83,6 +105,7 @@ export class OwnerServer {
 
   /** Tells everybody who holds a version of its set that there is a new one. */
   announceVersion(entry: CatalogEntry): void {
+    this.orphans.delete(entry.set);
     for (const version of this.ledger.versions()) {
       if (version.set !== entry.set || version.id === entry.id) continue;
       for (const session of this.ledger.connectionsOf({ version: version.id })) {
@@ -156,15 +179,55 @@ export class OwnerServer {
       reclaim: ({ leases }) => {
         const { kept, ...effects } = this.ledger.reclaim(leases, session);
         this.catalog.apply(effects);
+        this.catchUp(session, kept);
         return { body: { kept } };
       },
+      offer: (request, fds) => this.offer(session, request, fds),
       status: () => ({ body: { sets: this.status(), locks: this.locks.status() } }),
     };
   }
 
-  private attach(session: number, request: RequestMessage<"attach">): Answer<"attach"> {
+  private async offer(
+    session: number,
+    request: RequestMessage<"offer">,
+    fds: NativeFd[],
+  ): Promise<Answer<"offer">> {
+    const { recovery } = this.options;
+    if (recovery === undefined) {
+      for (const fd of fds) fd.close();
+      throw refused(request.version, "this owner has taken over from nobody");
+    }
+    const outcome = await recovery.offer(request, fds, session);
+    this.catchUp(session, outcome.kept);
+    return { body: { ...outcome } };
+  }
+
+  /** What the holder of these leases has not heard of while it had no owner. */
+  private catchUp(session: number, leases: readonly string[]): void {
+    const connection = this.sessions.get(session)?.connection;
+    const versions = new Set(leases.map((lease) => this.ledger.lease(lease)?.version ?? ""));
+    for (const id of versions) {
+      const entry = this.catalog.get(id);
+      const state = this.ledger.version(id)?.state;
+      if (entry === undefined) continue;
+      if (state === "retired") connection?.notify("retired", { set: entry.set, versions: [id] });
+      const by = this.ledger.current(entry.set);
+      if (state === "superseded" && by !== undefined) {
+        connection?.notify("superseded", { set: entry.set, version: id, by });
+      }
+    }
+  }
+
+  private attach(
+    session: number,
+    request: RequestMessage<"attach">,
+  ): Answer<"attach"> | Promise<Answer<"attach">> {
     if (this.closing) throw closed();
     const entry = this.find(request);
+    const { recovery } = this.options;
+    if (entry.presence === "awaited" && recovery !== undefined) {
+      return recovery.whenSettled(entry).then(() => this.attach(session, request));
+    }
     if (request.access === "readwrite" && !entry.writable) {
       throw new CudaIpcError(
         "ERR_CUDA_IPC_NOT_WRITABLE",
@@ -184,6 +247,8 @@ export class OwnerServer {
   private find({ set, version, checksum }: RequestMessage<"attach">): CatalogEntry {
     const current = this.catalog.current(set);
     const entry = version === null ? current : this.catalog.get(version);
+    const orphan = version === null && current === undefined ? this.orphans.get(set) : entry;
+    if (orphan?.set === set && orphan.presence === "orphaned") throw ownerDied(orphan);
     if (entry === undefined || entry.set !== set) {
       const known = [...new Set(this.catalog.list().map((other) => other.set))];
       throw new CudaIpcError(

@@ -2,74 +2,33 @@ import { EventEmitter } from "node:events";
 import { promises as fs } from "node:fs";
 import { CudaIpcError, invalidArgument } from "../errors.js";
 import { type Loading, loadersGone, loadWeights } from "../loading/load.js";
-import type { LoadProgress } from "../loading/loaded.js";
 import { closeSlab } from "../loading/owned-slab.js";
-import type { Placement } from "../loading/plan.js";
 import type { WeightsInput } from "../loading/source.js";
-import { type NativeFileLock, type NativeListener, native, type Sharing } from "../native.js";
+import { type NativeFileLock, type NativeListener, native } from "../native.js";
 import type { LockStatus } from "../wire/values.js";
 import type { Catalog, CatalogEntry } from "./catalog.js";
 import { randomId } from "./ids.js";
-import type { Ledger, LedgerLimits } from "./ledger.js";
+import { Journal } from "./journal.js";
+import type { Ledger } from "./ledger.js";
 import { recordLocks } from "./lock-record.js";
-import type { LockLimits } from "./lock-table.js";
+import type { CloseOptions, LoadOptions, OwnerEvents, OwnerOptions, Recovery } from "./owner-options.js";
 import { OwnerServer } from "./owner-server.js";
-import { newOwnerParts } from "./owner-state.js";
+import { exportState, type OwnerParts } from "./owner-state.js";
+import { type Predecessor, readPredecessor } from "./predecessor.js";
+import { Recovery as VersionRecovery } from "./recovery.js";
 import { SerialQueue } from "./serial-queue.js";
-import { prepareSocketFolder, resolveSocket } from "./socket-path.js";
+import { journalPath, prepareSocketFolder, removeStaleSocket, resolveSocket } from "./socket-path.js";
+import { processStartTime } from "./start-time.js";
 import { Version } from "./version.js";
 
-export interface OwnerOptions {
-  /** Path of the Unix socket to listen on; default: `defaultSocket()`. */
-  socket?: string;
-  /** "libcuda" or "host": see the README. Default: $CUDA_IPC_DRIVER, else libcuda. For the whole process. */
-  driver?: "libcuda" | "host";
-  /** Further users that may attach. Default: the owner's own uid alone. Widens the socket's mode to 0666. */
-  allowUids?: readonly number[];
-  /** The socket's mode; default 0600, or 0666 with `allowUids`. */
-  mode?: number;
-  limits?: Partial<LedgerLimits & LockLimits> & { connections?: number };
-  /**
-   * Where "vmm" memory is loaded: by a short-lived process (default), so that this one gets no CUDA context, which takes
-   * some 500 MiB of device memory and could be brought down by a fault; or "inline", in this one.
-   */
-  loading?: Loading;
-}
+export type { CloseOptions, LoadOptions, OwnerOptions, Recovery } from "./owner-options.js";
 
-export interface LoadOptions {
-  /** Ordinal of the device in this process, or a function that chooses one for each tensor. Default 0. */
-  device?: Placement;
-  /** "vmm" (the default where every device supports it) or "ipc". */
-  sharing?: Sharing;
-  /** Whether workers may attach with `access: "readwrite"`. Default false. */
-  writable?: boolean;
-  /** Kept although neither current nor leased, until `version.unpin()`. Default false. */
-  pinned?: boolean;
-  /** Called at most every 50 ms with bytes on the device, total bytes and bytes per second. */
-  onProgress?: (progress: LoadProgress) => void;
-  /** Aborts the load; nothing stays allocated and the current version stays what it is. */
-  signal?: AbortSignal;
-  /** Reader threads; default: what the machine repays. */
-  threads?: number;
-}
-
-export interface CloseOptions {
-  /** With leases on `ipc` versions, whose memory dies with this process: wait for them (default), or refuse. */
-  ipcLeases?: "wait" | "refuse";
-  /** With locks held, which a later owner could grant again: wait for their release (default), or refuse. */
-  locks?: "wait" | "refuse";
-  signal?: AbortSignal;
-}
-
-interface OwnerEvents {
-  /** A version's memory is gone. */
-  freed: [Version];
-  /** A lease ended: by release, by its connection's end, or by its process's death. */
-  leaseended: [{ lease: string; version: string; reason: string }];
-  /** A peer was refused or broke the protocol; it was disconnected and the owner lives on. */
-  peererror: [CudaIpcError];
-  /** Memory could not be handed back, or no connection could be accepted. */
-  error: [Error];
+/** What an owner is built on. */
+export interface Foundation extends Predecessor {
+  socket: string;
+  mode: number;
+  /** Held: nobody else listens there. */
+  lock: NativeFileLock;
 }
 
 /**
@@ -79,12 +38,14 @@ interface OwnerEvents {
  */
 export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable {
   /** Random, 32 hex characters: this owner and no other. */
-  readonly id = randomId();
+  readonly id: string;
   private readonly ledger: Ledger;
   private readonly catalog: Catalog;
   private readonly server: OwnerServer;
   private readonly loads = new Map<string, SerialQueue>();
-  private readonly handles = new Map<string, Version>();
+  private readonly handles = new WeakMap<CatalogEntry, Version>();
+  private readonly recovery: VersionRecovery | undefined;
+  private journal: Journal | undefined;
   private readonly loading: Loading;
   private listener: NativeListener | undefined;
   private closing: Promise<void> | undefined;
@@ -94,31 +55,46 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
     /** The absolute path of the socket. */
     readonly socket: string,
     private readonly lock: NativeFileLock,
+    private readonly parts: OwnerParts,
+    recover: boolean,
     options: OwnerOptions,
   ) {
     super();
     this.loading = options.loading ?? "process";
-    const { log, ledger, catalog, locks } = newOwnerParts(options.limits);
-    this.ledger = ledger;
-    this.catalog = catalog;
-    this.catalog.on("freed", (entry) => this.freed(entry));
+    this.id = randomId();
+    this.ledger = parts.ledger;
+    this.catalog = parts.catalog;
+    this.catalog.on("freed", (entry) => this.emit("freed", this.handle(entry)));
+    this.catalog.on("lost", (entry) => this.emit("lost", this.handle(entry)));
     this.catalog.on("ended", ({ lease, version, reason }) =>
       this.emit("leaseended", { lease, version, reason }),
     );
     this.catalog.on("error", (error) => this.report(error));
     this.catalog.on("recovered", () => this.server.locks.recovered());
+    if (recover) {
+      this.recovery = new VersionRecovery(parts, {
+        onRefused: (error) => this.emit("refusedoffer", error),
+        signal: this.aborted.signal,
+      });
+      this.whenRecovered().then(
+        (recovery) => this.emit("recovered", recovery),
+        () => {},
+      );
+    }
     this.server = new OwnerServer(this.id, this.ledger, this.catalog, {
       allowUids: [process.getuid?.() ?? 0, ...(options.allowUids ?? [])],
       connections: options.limits?.connections ?? 4096,
-      locks,
-      recordLocks: recordLocks(log),
+      recovery: this.recovery,
+      locks: parts.locks,
+      recordLocks: recordLocks(parts.log),
       onPeerError: (error) => this.emit("peererror", error),
     });
   }
 
   /**
    * Starts to listen. One owner at a time has a socket: ERR_CUDA_IPC_OWNER_RUNNING when another process (or this
-   * one) has it. A socket file left by an owner that died is replaced.
+   * one) has it. A socket file left by an owner that died is replaced, and what that owner held is recovered from
+   * its workers as they reconnect: see `recovering`.
    */
   static async listen(options: OwnerOptions = {}): Promise<Owner> {
     const socket = resolveSocket(options.socket);
@@ -141,21 +117,39 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
       );
     }
     try {
+      const left = await readPredecessor(socket, options);
       // The lock says that nobody listens, so what is left there is a dead owner's.
-      await fs.rm(socket, { force: true });
-      const owner = new Owner(socket, lock, options);
+      await removeStaleSocket(socket);
+      return Owner.begin({ socket, mode, lock, ...left }, options);
+    } catch (error) {
+      lock.close();
+      throw error;
+    }
+  }
+
+  /** @internal Listens on what belongs to this process from here on; on failure it is the caller's again. */
+  static begin({ socket, mode, lock, parts, recover, problem }: Foundation, options: OwnerOptions): Owner {
+    const owner = new Owner(socket, lock, parts, recover, options);
+    try {
+      owner.keepJournal();
       owner.listener = native.listen(
         socket,
         { mode, backlog: 4096 },
         (channel) => owner.server.accept(channel),
         (error) => owner.report(error),
       );
-      owner.listener.ref();
-      return owner;
     } catch (error) {
-      lock.close();
+      owner.journal?.close();
       throw error;
     }
+    owner.listener.ref();
+    owner.server.watchHolders();
+    // Whoever awaits listen() has his listeners in place by then.
+    setImmediate(() => {
+      if (problem !== undefined) owner.report(problem);
+      owner.recovery?.start();
+    });
+    return owner;
   }
 
   /**
@@ -182,8 +176,8 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
       }
       const { writable = false, pinned = false } = options;
       const facts = { id: randomId(), set: name, writable, pinned, source: loaded.source };
-      const { entry, superseded } = this.catalog.publish(facts, loaded.sharing, loaded);
-      if (superseded !== undefined) this.server.announceVersion(entry);
+      const { entry } = this.catalog.publish(facts, loaded.sharing, loaded);
+      this.server.announceVersion(entry);
       return this.handle(entry);
     });
   }
@@ -192,6 +186,24 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
   current(name: string): Version | undefined {
     const entry = this.catalog.current(name);
     return entry && this.handle(entry);
+  }
+
+  /**
+   * Whether this owner has taken over from one that died, and its workers have not all returned: reference counts are
+   * a lower bound, nothing is freed, and versions may be missing that come back yet.
+   */
+  get recovering(): boolean {
+    return this.recovery?.active ?? false;
+  }
+
+  /** Settles at the end of the recovery; at once where there is nothing to recover. */
+  async whenRecovered(): Promise<Recovery> {
+    if (this.recovery === undefined) return { restored: [], lost: [] };
+    const { restored, lost } = await this.recovery.done;
+    return {
+      restored: restored.map((entry) => this.handle(entry)),
+      lost: lost.map((entry) => this.handle(entry)),
+    };
   }
 
   /** The named locks that are held, by whom, and how many wait for each. */
@@ -274,26 +286,34 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
     await Promise.all(this.catalog.list().flatMap((entry) => entry.slabs.map(closeSlab)));
     await loadersGone();
     await fs.rm(this.socket, { force: true });
+    this.journal?.remove();
     this.lock.close();
   }
 
   private leasedIpcVersions(): Version[] {
-    return this.versions().filter((version) => version.sharing === "ipc" && version.refCount > 0);
+    const own = this.catalog.list().filter(({ presence }) => presence === "present");
+    const versions = own.map((entry) => this.handle(entry));
+    return versions.filter((version) => version.sharing === "ipc" && version.refCount > 0);
   }
 
   private handle(entry: CatalogEntry): Version {
-    let version = this.handles.get(entry.id);
+    let version = this.handles.get(entry);
     if (version === undefined) {
       version = new Version(entry, this.ledger, this.catalog);
-      this.handles.set(entry.id, version);
+      this.handles.set(entry, version);
     }
     return version;
   }
 
-  private freed(entry: CatalogEntry): void {
-    const version = this.handle(entry);
-    this.handles.delete(entry.id);
-    this.emit("freed", version);
+  /** Writes down, from here on, what a successor must know. */
+  private keepJournal(): void {
+    const owner = { id: this.id, pid: process.pid, startTime: processStartTime() };
+    this.journal = new Journal(journalPath(this.socket), {
+      owner,
+      state: () => exportState(this.parts),
+      onError: (error) => this.report(error),
+    });
+    this.parts.log.subscribe(this.journal.write);
   }
 
   /** An "error" nobody listens for must not end a process that other processes depend on. */

@@ -1,5 +1,7 @@
-import type { NativeChannel, NativePeer, NativeProcess } from "../native.js";
+import { type NativeChannel, type NativeProcess, native } from "../native.js";
 import type { ProcessIdentity } from "./ledger.js";
+import { isNamedHere, processKey } from "./process-key.js";
+import { startTimeOf } from "./start-time.js";
 
 interface Watched {
   identity: ProcessIdentity;
@@ -12,14 +14,13 @@ interface Watched {
  */
 export class ProcessWatches {
   private readonly watched = new Map<string, Watched>();
-  private unnamed = 0;
 
   constructor(private readonly onExit: (key: string) => void) {}
 
   /** Who is at the other end of the channel, by the kernel's word. */
   identify(channel: NativeChannel): ProcessIdentity {
     const { peer } = channel;
-    const key = this.keyOf(peer);
+    const key = processKey(peer);
     const known = this.watched.get(key);
     if (known !== undefined) return known.identity;
     let watch: NativeProcess | undefined;
@@ -32,6 +33,27 @@ export class ProcessWatches {
     const identity = { key, pid, startTime, uid, command, proven: watch !== undefined };
     this.watched.set(key, { identity, watch });
     return identity;
+  }
+
+  /**
+   * Watches a process that another owner has named. False when its death could not be proven; that of one that is
+   * dead already is told later, as any other.
+   */
+  adopt(identity: ProcessIdentity): boolean {
+    const { key, pid, startTime } = identity;
+    if (this.watched.has(key)) return true;
+    if (!isNamedHere(key)) return false;
+    try {
+      const watch = native.watchProcess(pid, startTime, () => this.exited(key));
+      this.watched.set(key, { identity: { ...identity, proven: true }, watch });
+      return true;
+    } catch {
+      const now = startTimeOf(pid);
+      if (now === "" || now === startTime) return false;
+      // Its pid is somebody else's.
+      setImmediate(() => this.exited(key));
+      return true;
+    }
   }
 
   /** Stops watching processes that `needed` does not ask for. */
@@ -51,10 +73,5 @@ export class ProcessWatches {
     this.watched.get(key)?.watch?.close();
     this.watched.delete(key);
     this.onExit(key);
-  }
-
-  /** A process that this one's PID namespace does not show has no name here: each connection stands for itself. */
-  private keyOf({ pid, startTime }: NativePeer): string {
-    return startTime === "" ? `unnamed ${this.unnamed++}` : `${pid} ${startTime}`;
   }
 }

@@ -17,6 +17,11 @@ export function defaultSocket(): string {
   return path.join(os.tmpdir(), `cuda-ipc-${process.getuid?.()}`, "owner.sock");
 }
 
+/** The recovery journal of the owner that listens on a socket. */
+export function journalPath(socket: string): string {
+  return `${socket}.journal`;
+}
+
 /** The absolute path of a socket; ERR_CUDA_IPC_SOCKET_PATH when the kernel could not take it. */
 export function resolveSocket(socket: string = defaultSocket()): string {
   if (typeof socket !== "string" || socket === "" || socket.includes("\0")) {
@@ -55,4 +60,23 @@ export async function prepareSocketFolder(socket: string, mode: number): Promise
       { details: { folder, mode: facts.mode & 0o7777, uid: facts.uid } },
     );
   }
+}
+
+/** Removes the socket file of an owner that died. Refuses to remove anything else. Only for whoever has the lock. */
+export async function removeStaleSocket(socket: string): Promise<void> {
+  try {
+    const facts = await fs.lstat(socket);
+    if (!facts.isSocket()) throw notASocket(socket);
+    await fs.unlink(socket);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+  }
+}
+
+function notASocket(file: string): CudaIpcError {
+  return new CudaIpcError(
+    "ERR_CUDA_IPC_SOCKET_PATH",
+    `There is something at ${file} that is not a socket, and it is not removed. Choose another path, or remove it.`,
+    { details: { path: file } },
+  );
 }

@@ -1,4 +1,4 @@
-import type { Catalog, CatalogEntry } from "./catalog.js";
+import type { Catalog, CatalogEntry, Presence } from "./catalog.js";
 import type { Holder, Ledger, RefCount, VersionState } from "./ledger.js";
 
 /** One immutable load of a weight set, as its owner sees it. */
@@ -55,6 +55,14 @@ export class Version {
   /** A path, or "memory". */
   get source(): string {
     return this.entry.source;
+  }
+
+  /**
+   * "present"; "awaited" while the owner is recovering and a worker may give the memory back; "orphaned" when it was
+   * shared as `ipc` by an owner that died.
+   */
+  get presence(): Presence {
+    return this.entry.presence;
   }
 
   get state(): VersionState {

@@ -32,6 +32,11 @@ interface WeightsEvents {
   retired: [{ set: string }];
   /** The connection to the owner is gone. Mapped memory stays valid. */
   ownerlost: [CudaIpcError | undefined];
+  /**
+   * After `ownerlost`: there is an owner again, the same one or another. `kept` says whether it counts this lease;
+   * if not, it was not told of it by the owner before, and the memory stays valid all the same.
+   */
+  ownerfound: [{ owner: string; kept: boolean }];
 }
 
 /**

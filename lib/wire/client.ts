@@ -13,7 +13,7 @@ import type {
   RequestMessage,
   RequestType,
 } from "./messages.js";
-import { PendingRequests, type Reply, type RequestOptions } from "./pending.js";
+import { PendingRequests, type Reply, type SendOptions } from "./pending.js";
 import { replyTypes } from "./replies.js";
 
 export interface ClientOptions {
@@ -63,6 +63,11 @@ export class ClientConnection {
     this.keepAlive();
   }
 
+  /** Whether the owner has said welcome: before that it has done nothing for this client. */
+  get greeted(): boolean {
+    return this.welcomed === undefined;
+  }
+
   get closed(): boolean {
     return this.connection.closed;
   }
@@ -71,12 +76,12 @@ export class ClientConnection {
   request<K extends RequestType>(
     type: K,
     body: Omit<Body<RequestMessage<K>>, "id">,
-    options?: RequestOptions,
+    { fds, ...options }: SendOptions = {},
   ): Promise<Reply<ReplyMessage<K>>> {
     const make = (id: number) => ({ type, id, ...body }) as unknown as RequestMessage;
     const send = (request: RequestMessage) => {
       if (this.closed) throw this.farewell ?? lost(undefined);
-      this.connection.send(request);
+      this.connection.send(request, fds);
     };
     const reply = this.pending.add(make, send, options);
     this.keepAlive();

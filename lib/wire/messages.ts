@@ -22,6 +22,7 @@ const {
 const requestId = Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER });
 const leases = Type.Array(id, { maxItems: maxLeasesPerRequest });
 const locks = Type.Array(id, { maxItems: maxLocksPerRequest });
+const descriptors = Type.Integer({ minimum: 0, maximum: maxFrameFds });
 
 /** Every message names its type and how many descriptors stand beside it: none, except where said. */
 const message = <Name extends string, Fields extends TProperties>(type: Name, fields: Fields) =>
@@ -53,6 +54,15 @@ export const clientSchemas = {
   retain: request("retain", { lease: id, newLease: id }),
   release: request("release", { leases }),
   reclaim: request("reclaim", { leases }),
+  offer: Type.Object({
+    type: Type.Literal("offer"),
+    /** One for each slab, in their order. */
+    fds: descriptors,
+    id: requestId,
+    version: versionInfo,
+    slabs: Type.Array(slabInfo, { maxItems: maxFrameFds }),
+    leases,
+  }),
   /** On the set of a version that was published as writable and that the lease holds. */
   lock: request("lock", {
     lease: id,
@@ -74,11 +84,13 @@ export const ownerSchemas = {
     server: software,
     driver,
     recovering: Type.Boolean(),
+    /** Versions whose memory the owner would have back. */
+    wanted: Type.Array(id),
   }),
   attached: Type.Object({
     type: Type.Literal("attached"),
     /** One for each `vmm` slab, in their order. */
-    fds: Type.Integer({ minimum: 0, maximum: maxFrameFds }),
+    fds: descriptors,
     re: requestId,
     lease: id,
     version: versionInfo,
@@ -87,6 +99,8 @@ export const ownerSchemas = {
   retained: reply("retained", { lease: id }),
   released: reply("released", { ended: count }),
   reclaimed: reply("reclaimed", { kept: leases }),
+  /** `reason` says, for people, why the memory was not accepted; null when it was. */
+  offered: reply("offered", { accepted: Type.Boolean(), kept: leases, reason: orNull(Type.String()) }),
   locked: reply("locked", { lock: id }),
   unlocked: reply("unlocked", { ended: count }),
   relocked: reply("relocked", { kept: locks }),
@@ -103,9 +117,9 @@ export const ownerSchemas = {
   }),
 };
 
-/** Kept for offers, the standby's mirror, hand-over and lost devices: no other message may use them. */
+/** Kept for the standby's mirror, hand-over and lost devices: no other message may use them. */
 export const reservedTypes = [
-  ...["offer", "offered", "mirror", "mirrored"],
+  ...["mirror", "mirrored"],
   ...["handover", "handedOver", "recovered", "deviceLost", "ping", "pong"],
 ];
 

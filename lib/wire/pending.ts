@@ -15,6 +15,11 @@ export interface RequestOptions {
   background?: boolean;
 }
 
+export interface SendOptions extends RequestOptions {
+  /** Go with the request; they stay the caller's. */
+  fds?: NativeFd[];
+}
+
 interface Pending<Request, T> {
   readonly request: Request;
   readonly resolve: (reply: Reply<T>) => void;

@@ -4,6 +4,7 @@ export const replyTypes = {
   retain: "retained",
   release: "released",
   reclaim: "reclaimed",
+  offer: "offered",
   lock: "locked",
   unlock: "unlocked",
   relock: "relocked",

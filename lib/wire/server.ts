@@ -24,9 +24,12 @@ export interface Answer<K extends RequestType> {
   onUnsent?: () => void;
 }
 
+/** What comes beside a request: descriptors, which are the handler's to close. */
+type Beside<K extends RequestType> = K extends "offer" ? [fds: NativeFd[]] : [];
+
 /** One for each request. At once or later; what a handler throws answers its request. */
 export type RequestHandlers = {
-  [K in RequestType]: (request: RequestMessage<K>) => Answer<K> | Promise<Answer<K>>;
+  [K in RequestType]: (request: RequestMessage<K>, ...beside: Beside<K>) => Answer<K> | Promise<Answer<K>>;
 };
 
 export interface ServerOptions {
@@ -65,7 +68,7 @@ export class ServerConnection {
       outgoing: ownerChecks,
       maxQueuedBytes,
       maxFrameBytes: Math.min(options.maxFrameBytes ?? 1024 * 1024, maxFrameBytes),
-      onMessage: (message) => this.receive(message as ClientMessage),
+      onMessage: (message, fds) => this.receive(message as ClientMessage, fds),
       onClose: (error) => {
         clearTimeout(this.deadline);
         options.onClose?.(error);
@@ -91,13 +94,16 @@ export class ServerConnection {
     this.connection.close();
   }
 
-  private receive(message: ClientMessage): void {
+  private receive(message: ClientMessage, fds: NativeFd[]): void {
     if (message.type === "hello") {
       this.greet(message);
       return;
     }
-    if (!this.greeted) throw violation(`A client must say hello before ${message.type}.`);
-    this.answer(message);
+    if (!this.greeted) {
+      for (const fd of fds) fd.close();
+      throw violation(`A client must say hello before ${message.type}.`);
+    }
+    this.answer(message, fds);
   }
 
   private greet(hello: ClientMessages["hello"]): void {
@@ -115,13 +121,14 @@ export class ServerConnection {
     this.connection.send({ type: "welcome", protocol: protocolVersion, ...welcome });
   }
 
-  private answer(request: RequestMessage): void {
+  private answer(request: RequestMessage, fds: NativeFd[]): void {
     const handler = this.options.handlers[request.type] as (
       request: RequestMessage,
+      fds: NativeFd[],
     ) => Answer<RequestType> | Promise<Answer<RequestType>>;
     let answer: Answer<RequestType> | Promise<Answer<RequestType>>;
     try {
-      answer = handler(request);
+      answer = handler(request, fds);
     } catch (error) {
       this.refuse(request, error);
       return;
@@ -131,8 +138,9 @@ export class ServerConnection {
       this.reply(request, answer);
       return;
     }
-    // Waiting for a lock is no work: if it counted, enough of it would keep the unlock behind it from being read.
-    const counted = request.type !== "lock";
+    // Waiting for a lock, or for a version to come back, is no work: if it counted, enough of it would keep the unlock
+    // or the offer behind it from being read.
+    const counted = request.type !== "lock" && request.type !== "attach";
     if (counted) this.begin();
     answer
       .then(

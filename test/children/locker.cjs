@@ -74,7 +74,7 @@ serve({
   },
   /** The connection breaks; the process lives on, and its client connects anew. */
   breakConnection() {
-    clientOf(socket).open.channel.close();
+    clientOf(socket).link.open.options.channel.close();
   },
   /** Takes a lock on a connection of its own, as a client in another language might. */
   async rawLock({ socket, set, name, lease, lock, timeout = null }) {

@@ -20,8 +20,9 @@ const facts = ({
   state,
   refCount,
   holders,
+  presence,
 }) => ({
-  ...{ id, number, set, sharing, checksum, bytes, tensors, devices, state, refCount, holders },
+  ...{ id, number, set, sharing, checksum, bytes, tensors, devices, state, refCount, holders, presence },
 });
 const find = (id) => owner.versions().find((version) => version.id === id);
 
@@ -35,8 +36,13 @@ serve({
     owner = await Owner.listen(options);
     owner.on("peererror", (error) => serve.emit("peererror", error.code));
     owner.on("error", (error) => serve.emit("error", error.code));
+    for (const event of ["lost", "recovered", "refusedoffer"]) {
+      owner.on(event, (detail) => serve.emit(event, detail instanceof Error ? detail.code : null));
+    }
     return owner.id;
   },
+  recovering: () => owner.recovering,
+  whenRecovered: async () => (await owner.whenRecovered()).restored.length,
   /** `placement`: devices by the tensors' names, where it is not one for all. */
   async load(name, source, { placement, ...options } = {}) {
     const device = placement === undefined ? options.device : (tensor) => placement[tensor.name];

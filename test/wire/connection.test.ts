@@ -24,6 +24,7 @@ const noHandlers: RequestHandlers = {
   retain: unused,
   release: unused,
   reclaim: unused,
+  offer: unused,
   lock: unused,
   unlock: unused,
   relock: unused,

@@ -1,0 +1,116 @@
+import { closeSync, constants, openSync, renameSync, rmSync, writeSync } from "node:fs";
+import { CudaIpcError } from "../errors.js";
+import type { StateChange } from "../wire/changes.js";
+import { bootId } from "./process-key.js";
+import type { StoredState } from "./stored-state.js";
+
+export const journalFormat = 1;
+
+/** So long a journal is not worth writing anew, however little of it is still true. */
+const smallBytes = 1024 * 1024;
+const retryMs = 1000;
+
+export interface JournalOptions {
+  owner: { id: string; pid: number; startTime: string };
+  /** The whole state as it is now. */
+  state: () => StoredState;
+  /** The journal cannot be written. The owner serves on; what it grants meanwhile no successor would know. */
+  onError: (error: CudaIpcError) => void;
+}
+
+/**
+ * What a successor must know, on paper: a header, then one change to a line. A change is written before anybody is
+ * told of it. The file outlives its writer and not the machine, as the memory it speaks of, so nothing is synced.
+ */
+export class Journal {
+  private fd: number | undefined;
+  private bytes = 0;
+  private compactedBytes = 0;
+  private retry: NodeJS.Timeout | undefined;
+
+  /** Replaces what is there by the present state. Throws when it cannot be written. */
+  constructor(
+    private readonly file: string,
+    private readonly options: JournalOptions,
+  ) {
+    this.rewrite();
+  }
+
+  readonly write = (changes: readonly StateChange[]): void => {
+    if (this.fd === undefined) return;
+    const lines = Buffer.from(toLines(changes));
+    try {
+      // Half a line must never be followed by another: then the whole file is written anew.
+      if (writeSync(this.fd, lines) !== lines.length) throw new Error("no space left");
+      this.bytes += lines.length;
+      if (this.bytes > Math.max(smallBytes, 4 * this.compactedBytes)) this.rewrite();
+    } catch (error) {
+      this.failed(error);
+    }
+  };
+
+  /** Nothing is left to recover. */
+  remove(): void {
+    this.close();
+    rmSync(this.file, { force: true });
+  }
+
+  /** Lets go of the file and leaves it: its owner goes on elsewhere, or tests are done with it. */
+  close(): void {
+    clearTimeout(this.retry);
+    if (this.fd !== undefined) closeSync(this.fd);
+    this.fd = undefined;
+  }
+
+  private rewrite(): void {
+    const { owner, state } = this.options;
+    const temporary = `${this.file}.new`;
+    rmSync(temporary, { force: true });
+    const { O_WRONLY, O_CREAT, O_EXCL, O_APPEND, O_NOFOLLOW } = constants;
+    const fd = openSync(temporary, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_NOFOLLOW, 0o600);
+    try {
+      const header = JSON.stringify({ journal: journalFormat, boot: bootId(), owner });
+      const content = Buffer.from(`${header}\n${toLines(state().changes())}`);
+      if (writeSync(fd, content) !== content.length) throw new Error("no space left");
+      renameSync(temporary, this.file);
+      this.bytes = content.length;
+      this.compactedBytes = content.length;
+    } catch (error) {
+      closeSync(fd);
+      rmSync(temporary, { force: true });
+      throw error;
+    }
+    if (this.fd !== undefined) closeSync(this.fd);
+    this.fd = fd;
+  }
+
+  private failed(cause: unknown): void {
+    if (this.fd !== undefined) closeSync(this.fd);
+    this.fd = undefined;
+    this.options.onError(
+      new CudaIpcError(
+        "ERR_CUDA_IPC_JOURNAL",
+        `The recovery journal ${this.file} cannot be written: ${(cause as Error).message}. Until it can, an owner that takes over would not know of what changes.`,
+        { cause, details: { file: this.file } },
+      ),
+    );
+    this.tryLater();
+  }
+
+  private tryLater(): void {
+    this.retry = setTimeout(() => {
+      try {
+        this.rewrite();
+      } catch {
+        this.tryLater();
+      }
+    }, retryMs);
+    this.retry.unref();
+  }
+}
+
+function toLines(changes: Iterable<StateChange>): string {
+  let text = "";
+  for (const change of changes) text += `${JSON.stringify(change)}\n`;
+  return text;
+}

@@ -1,0 +1,83 @@
+import type { CudaIpcError } from "../errors.js";
+import type { Loading } from "../loading/load.js";
+import type { LoadProgress } from "../loading/loaded.js";
+import type { Placement } from "../loading/plan.js";
+import type { Sharing } from "../native.js";
+import type { LedgerLimits } from "./ledger.js";
+import type { LockLimits } from "./lock-types.js";
+import type { Version } from "./version.js";
+
+export interface OwnerOptions {
+  /** Path of the Unix socket to listen on; default: `defaultSocket()`. */
+  socket?: string;
+  /** "libcuda" or "host": see the README. Default: $CUDA_IPC_DRIVER, else libcuda. For the whole process. */
+  driver?: "libcuda" | "host";
+  /** Further users that may attach. Default: the owner's own uid alone. Widens the socket's mode to 0666. */
+  allowUids?: readonly number[];
+  /** The socket's mode; default 0600, or 0666 with `allowUids`. */
+  mode?: number;
+  limits?: Partial<LedgerLimits & LockLimits> & { connections?: number };
+  /**
+   * Where "vmm" memory is loaded: by a short-lived process (default), so that this one gets no CUDA context, which takes
+   * some 500 MiB of device memory and could be brought down by a fault; or "inline", in this one.
+   */
+  loading?: Loading;
+  /**
+   * How long, after the death of the owner before, leases are awaited of processes whose own death cannot be proven;
+   * milliseconds, default 60,000. All others are awaited until they return or die.
+   */
+  recoveryDeadline?: number;
+}
+
+export interface LoadOptions {
+  /** Ordinal of the device in this process, or a function that chooses one for each tensor. Default 0. */
+  device?: Placement;
+  /** "vmm" (the default where every device supports it) or "ipc". */
+  sharing?: Sharing;
+  /** Whether workers may attach with `access: "readwrite"`. Default false. */
+  writable?: boolean;
+  /** Kept although neither current nor leased, until `version.unpin()`. Default false. */
+  pinned?: boolean;
+  /** Called at most every 50 ms with bytes on the device, total bytes and bytes per second. */
+  onProgress?: (progress: LoadProgress) => void;
+  /** Aborts the load; nothing stays allocated and the current version stays what it is. */
+  signal?: AbortSignal;
+  /** Reader threads; default: what the machine repays. */
+  threads?: number;
+}
+
+export interface CloseOptions {
+  /** With leases on `ipc` versions, whose memory dies with this process: wait for them (default), or refuse. */
+  ipcLeases?: "wait" | "refuse";
+  /** With locks held, which a later owner could grant again: wait for their release (default), or refuse. */
+  locks?: "wait" | "refuse";
+  signal?: AbortSignal;
+}
+
+/** What came of the versions of an owner that died. */
+export interface Recovery {
+  /** Whole again: a worker gave the memory back. */
+  restored: Version[];
+  /** Gone, or no longer to be had (`ipc`). */
+  lost: Version[];
+}
+
+export interface OwnerEvents {
+  /** A version's memory is gone. */
+  freed: [Version];
+  /** A lease ended: by release, by its connection's end, or by its process's death. */
+  leaseended: [{ lease: string; version: string; reason: string }];
+  /**
+   * A version is gone with the owner before this one: nobody could give its memory back. Or it was shared as `ipc`:
+   * whoever has it mapped keeps it, and nobody new can have it. Load it anew.
+   */
+  lost: [Version];
+  /** The owner before this one is made up for: reference counts are exact again. */
+  recovered: [Recovery];
+  /** Memory that was offered for a version was not what the recovery journal names. */
+  refusedoffer: [CudaIpcError];
+  /** A peer was refused or broke the protocol; it was disconnected and the owner lives on. */
+  peererror: [CudaIpcError];
+  /** Memory could not be handed back, or no connection could be accepted. */
+  error: [Error];
+}
