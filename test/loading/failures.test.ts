@@ -110,6 +110,24 @@ describe("what was wrong is said by its code", () => {
     }
     await expectUsable(owner);
   });
+
+  test("a program that says something else, or nothing any more, and does not end", async () => {
+    const owner = await startOwner();
+    const { execPath } = process;
+    try {
+      process.execPath = path.join(folder, "stranger");
+      for (const [says, code] of [
+        ["printf '\\001\\000\\000\\000x' >&3", "ERR_CUDA_IPC_PROTOCOL"],
+        ["exec 3>&-", "ERR_CUDA_IPC_LOADER_DIED"],
+      ]) {
+        writeFileSync(process.execPath, `#!/bin/sh\n${says}\nexec sleep 600\n`, { mode: 0o700 });
+        await expect(owner.load("slow", block(1))).rejects.toMatchObject({ code });
+      }
+    } finally {
+      process.execPath = execPath;
+    }
+    await expectUsable(owner);
+  });
 });
 
 describe("a loader that is killed", () => {
