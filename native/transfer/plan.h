@@ -24,8 +24,9 @@ struct LoadPlan {
   std::vector<SourceName> sources;
   std::vector<LoadRun> runs;
   unsigned threads = 0;  // 0: what the machine repays
-  // The whole ring of a thread, two chunks, should stay in the processor's cache between the read and the copy:
-  // on a host with an H100, 8 MiB of ring load at 48 GB/s, 16 MiB at 45, and small chunks cost more calls.
+  // The whole ring of a thread, two chunks, should stay in the processor's cache between the read and the
+  // copy: on a host with an H100, 8 MiB of ring load at 48 GB/s, 16 MiB at 45, and small chunks cost more
+  // calls.
   size_t chunk_bytes = 4 << 20;
 };
 
