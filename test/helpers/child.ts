@@ -47,7 +47,8 @@ export class Child {
   private stopped = false;
   private next = 0;
   private readonly waiting = new Map<number, { resolve(value: never): void; reject(error: Error): void }>();
-  private readonly events: { event: string; value: unknown }[] = [];
+  /** What the process has told of and no call of `event` has returned yet. */
+  readonly events: { event: string; value: unknown }[] = [];
   private readonly listeners = new Set<() => void>();
 
   /** `through`: a command line that ends by running the one appended to it, such as `prlimit --nofile=64`. */
