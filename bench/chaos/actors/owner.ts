@@ -1,0 +1,61 @@
+/** An owner, or a standby that becomes one. */
+import { Owner, type Version } from "../../../lib/index.js";
+import { inputs, matrixOf, outputs, setName, tensorName } from "../content.js";
+import type { LedgerView, Surplus } from "../messages.js";
+import { openDescriptors, surplusDescriptors, warmUp } from "./descriptors.js";
+import { note, serve } from "./serve.js";
+
+let owner: Owner | undefined;
+
+warmUp();
+const descriptorsBefore = openDescriptors();
+
+function own(next: Owner): void {
+  owner = next;
+  owner.on("error", (error) => note("error", String(error)));
+  owner.on("lost", ({ number }) => note("lost", `version ${number}`));
+  owner.on("refusedoffer", (error) => note("refusedoffer", String(error)));
+  owner.on("peererror", (error) => note("peererror", String(error)));
+}
+
+async function published(version: Version): Promise<{ id: string; number: number }> {
+  const { id, number } = version;
+  return { id, number };
+}
+
+const commands = {
+  async listen(socket: string): Promise<void> {
+    own(await Owner.listen({ socket }));
+  },
+
+  /** Publishes a content, from a file or from memory. */
+  async load(content: number, file: string | undefined) {
+    const memory = {
+      [tensorName]: { dtype: "F32", shape: [outputs, inputs], data: matrixOf(content) },
+    } as const;
+    return published(await owner!.load(setName, file ?? memory, { sharing: "vmm" }));
+  },
+
+  /** The numbers of versions that were given back, and of those that were not. */
+  async whenRecovered(): Promise<{ restored: number[]; lost: number[] }> {
+    const { restored, lost } = await owner!.whenRecovered();
+    return { restored: restored.map(({ number }) => number), lost: lost.map(({ number }) => number) };
+  },
+
+  ledger(): LedgerView {
+    const versions = owner!.versions().map(({ id, number, state, refCount, refCountExact, holders }) => ({
+      ...{ id, number, state, refCount, exact: refCountExact },
+      holders: holders.map(({ pid, leases }) => ({ pid, leases })),
+    }));
+    return { recovering: owner!.recovering, versions };
+  },
+
+  /** Ends in good order; what is left open then. */
+  async close(): Promise<Surplus> {
+    await owner!.close();
+    return surplusDescriptors(descriptorsBefore);
+  },
+};
+export type OwnerCommands = typeof commands;
+
+serve(commands);

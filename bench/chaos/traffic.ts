@@ -1,0 +1,65 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { requestKinds } from "./content.js";
+import type { Findings } from "./findings.js";
+import type { Slot } from "./slot.js";
+import type { Versions } from "./versions.js";
+
+interface Parts {
+  slots: readonly Slot[];
+  concurrency: number;
+  pauseMs: number;
+  versions: Versions;
+  findings: Findings;
+}
+
+/** Closed-loop traffic: so many lanes for each worker, each with one request under way. */
+export class Traffic {
+  private stopping = false;
+  private sent = 0;
+  private lastAnswer = performance.now();
+  private readonly lanes: Promise<void>[] = [];
+
+  constructor(private readonly parts: Parts) {}
+
+  start(): void {
+    this.lastAnswer = performance.now();
+    for (const slot of this.parts.slots) {
+      for (let n = 0; n < this.parts.concurrency; n++) this.lanes.push(this.lane(slot));
+    }
+  }
+
+  /** Resolves when every request that was sent has ended. */
+  async stop(): Promise<void> {
+    this.stopping = true;
+    await Promise.all(this.lanes);
+  }
+
+  private async lane(slot: Slot): Promise<void> {
+    while (!this.stopping) {
+      await this.request(slot);
+      await delay(this.parts.pauseMs);
+    }
+  }
+
+  private async request(slot: Slot): Promise<void> {
+    const { findings, versions } = this.parts;
+    const kind = this.sent++ % requestKinds;
+    const worker = await slot.worker();
+    findings.figures.requests++;
+    try {
+      const answer = await worker.call("answer", kind);
+      this.answered();
+      versions.check(kind, answer);
+    } catch (error) {
+      if (worker.killed) findings.figures.failedInKilledWorkers++;
+      else findings.count("failedRequests", `${worker.name}: ${(error as Error).message}`);
+    }
+  }
+
+  private answered(): void {
+    const now = performance.now();
+    const { figures } = this.parts.findings;
+    figures.longestOutageMs = Math.max(figures.longestOutageMs, Math.round(now - this.lastAnswer));
+    this.lastAnswer = now;
+  }
+}
