@@ -20,7 +20,8 @@ export interface ClientOptions {
   channel: NativeChannel;
   start: StartChannel;
   hello: Omit<Body<ClientMessages["hello"]>, "protocol">;
-  onEvent?(event: OwnerMessages[EventType]): void;
+  /** The callee owns the descriptors. */
+  onEvent?(event: OwnerMessages[EventType], fds: NativeFd[]): void;
   /** A request was granted after it had been given up: a lease it made is to be released. */
   onLate?(request: RequestMessage, reply: ReplyMessage): void;
   /** Called exactly once, last. Every request that was not answered has been rejected by then. */
@@ -114,12 +115,19 @@ export class ClientConnection {
       case "superseded":
       case "retired":
       case "closing":
+      case "mirrorChanged":
+      case "mirrorMemory":
         // Outside of the decoder: what a listener throws is not the owner's fault.
-        queueMicrotask(() => this.options.onEvent?.(message));
+        queueMicrotask(() => this.tell(message, fds));
         return;
       default:
         this.receiveReply(message, fds);
     }
+  }
+
+  private tell(event: OwnerMessages[EventType], fds: NativeFd[]): void {
+    if (this.options.onEvent !== undefined) this.options.onEvent(event, fds);
+    else for (const fd of fds) fd.close();
   }
 
   private receiveWelcome(message: OwnerMessages["welcome"]): void {
@@ -143,7 +151,9 @@ export class ClientConnection {
 
   private receiveReply(message: ReplyMessage, fds: NativeFd[]): void {
     const request = this.pending.request(message.re);
-    const described = message.type === "attached" ? vmmSlabs(message) : 0;
+    // How many a hand-over carries is known only with the state that it describes: its receiver checks.
+    const handover = message.type === "handedOver" ? fds.length : 0;
+    const described = message.type === "attached" ? vmmSlabs(message) : handover;
     if (request === undefined || replyTypes[request.type] !== message.type || described !== fds.length) {
       for (const fd of fds) fd.close();
       throw violation(

@@ -1,6 +1,7 @@
 import { type Static, type TObject, type TProperties, Type } from "@sinclair/typebox";
 import { maxFrameFds, maxLeasesPerRequest, maxLocksPerRequest, maxLockWaitMs } from "./limits.js";
 import type { replyTypes } from "./replies.js";
+import { successionEvents, successionReplies, successionRequests } from "./succession.js";
 import { values } from "./values.js";
 
 const {
@@ -75,6 +76,7 @@ export const clientSchemas = {
   unlock: request("unlock", { locks }),
   relock: request("relock", { locks }),
   status: request("status", {}),
+  ...successionRequests,
 };
 
 export const ownerSchemas = {
@@ -105,6 +107,8 @@ export const ownerSchemas = {
   unlocked: reply("unlocked", { ended: count }),
   relocked: reply("relocked", { kept: locks }),
   statusReply: reply("statusReply", { sets: Type.Array(setStatus), locks: Type.Array(lockStatus) }),
+  ...successionReplies,
+  ...successionEvents,
   superseded: message("superseded", { set: setName, version: id, by: id }),
   retired: message("retired", { set: setName, versions: Type.Array(id) }),
   closing: message("closing", { reason: Type.String() }),
@@ -117,10 +121,9 @@ export const ownerSchemas = {
   }),
 };
 
-/** Kept for the standby's mirror, hand-over and lost devices: no other message may use them. */
+/** Kept for lost devices and keep-alive: no other message may use them. */
 export const reservedTypes = [
-  ...["mirror", "mirrored"],
-  ...["handover", "handedOver", "recovered", "deviceLost", "ping", "pong"],
+  ...["recovered", "deviceLost", "ping", "pong"],
 ];
 
 /** The fields of a message that its sender writes: `type` and `fds` are put in by the connection. */
@@ -134,6 +137,6 @@ export type OwnerMessage = OwnerMessages[keyof OwnerMessages];
 export type RequestType = keyof typeof replyTypes;
 export type RequestMessage<K extends RequestType = RequestType> = ClientMessages[K];
 export type ReplyMessage<K extends RequestType = RequestType> = OwnerMessages[(typeof replyTypes)[K]];
-export type EventType = "superseded" | "retired" | "closing";
+export type EventType = "superseded" | "retired" | "closing" | "mirrorChanged" | "mirrorMemory";
 
 export type Schemas = Record<string, TObject>;

@@ -9,4 +9,8 @@ export const replyTypes = {
   unlock: "unlocked",
   relock: "relocked",
   status: "statusReply",
+  mirror: "mirrored",
+  mirrorDropped: "mirrorNoted",
+  handover: "handedOver",
+  handoverTaken: "handoverDone",
 } as const;

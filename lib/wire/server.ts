@@ -81,8 +81,8 @@ export class ServerConnection {
   }
 
   /** Tells the client something it did not ask for. */
-  notify<K extends EventType>(type: K, body: Body<OwnerMessages[K]>): void {
-    if (this.greeted) this.connection.send({ type, ...body });
+  notify<K extends EventType>(type: K, body: Body<OwnerMessages[K]>, fds?: NativeFd[]): void {
+    if (this.greeted) this.connection.send({ type, ...body }, fds);
   }
 
   /** Disconnects the client with a reason. */

@@ -117,6 +117,7 @@ export const values = {
   sharing,
   slabInfo,
   software,
+  tensors,
   uuid,
   versionInfo,
   word,

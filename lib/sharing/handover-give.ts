@@ -1,0 +1,104 @@
+import { CudaIpcError } from "../errors.js";
+import type { NativeFd, NativeFileLock, NativeListener } from "../native.js";
+import type { Answer } from "../wire/server.js";
+import type { HeldLock } from "./lock-types.js";
+import { canBeGiven, memoryOf } from "./mirror-source.js";
+import { exportState, type OwnerParts } from "./owner-state.js";
+
+/** What a hand-over needs of its owner. */
+export interface HandoverGiver {
+  readonly parts: OwnerParts;
+  readonly locks: () => Iterable<HeldLock>;
+  readonly lock: NativeFileLock;
+  /** Refuses while something stands against it, such as a recovery; waits for loads that are under way. */
+  prepare(): Promise<void>;
+  /** From here on nothing changes: no request is read, no death is acted on. `session` is the successor's. */
+  freeze(session: number): void;
+  /** Goes on after a hand-over that failed, on the socket that it was to give. */
+  thaw(listener: NativeFd): void;
+  detachListener(): ReturnType<NativeListener["detach"]>;
+  /** The successor has everything: lets go without a word to the ledger, and ends. */
+  finish(): void;
+}
+
+/** The running owner's side of a hand-over. It keeps everything until the successor says that it listens. */
+export class HandoverSource {
+  private giving: { session: number; listener: NativeFd | undefined } | undefined;
+
+  constructor(private readonly giver: HandoverGiver) {}
+
+  async give(session: number): Promise<Answer<"handover">> {
+    if (this.giving !== undefined) {
+      throw new CudaIpcError("ERR_CUDA_IPC_HANDOVER_RUNNING", "The owner is being handed over already.");
+    }
+    const giving: { session: number; listener: NativeFd | undefined } = { session, listener: undefined };
+    this.giving = giving;
+    try {
+      this.assertNoIpc();
+      await this.giver.prepare();
+      // Loads that were waited for may have published.
+      this.assertNoIpc();
+      if (this.giving !== giving) throw new CudaIpcError("ERR_CUDA_IPC_CONNECTION_LOST", "The successor has gone.");
+      return this.pack(giving);
+    } catch (error) {
+      if (this.giving === giving) this.resume();
+      throw error;
+    }
+  }
+
+  taken(session: number): Answer<"handoverTaken"> {
+    if (this.giving?.session !== session || this.giving.listener === undefined) {
+      throw new CudaIpcError("ERR_CUDA_IPC_INVALID_STATE", "Nothing was handed over on this connection.");
+    }
+    this.giving.listener.close();
+    // Behind the reply, which is sent when this returns.
+    setImmediate(() => this.giver.finish());
+    return { body: {} };
+  }
+
+  /** The successor is gone before it had taken everything: this owner goes on. */
+  connectionClosed(session: number): void {
+    if (this.giving?.session === session) this.resume();
+  }
+
+  private pack(giving: { session: number; listener: NativeFd | undefined }): Answer<"handover"> {
+    const { parts, locks, lock } = this.giver;
+    parts.log.commit();
+    this.giver.freeze(giving.session);
+    giving.listener = this.giver.detachListener();
+    const given = parts.catalog
+      .list()
+      .filter((entry) => canBeGiven(entry) && parts.ledger.version(entry.id)?.state !== "released")
+      .map(memoryOf);
+    const lockFd = lock.duplicate();
+    // Descriptors are duplicated as they are sent; this one has no other use.
+    setImmediate(() => lockFd.close());
+    return {
+      body: {
+        changes: [...exportState(parts, locks()).changes()],
+        memories: given.map(({ memory }) => memory),
+      },
+      fds: [lockFd, giving.listener, ...given.flatMap(({ fds }) => fds)],
+      onUnsent: () => this.resume(),
+    };
+  }
+
+  private resume(): void {
+    const giving = this.giving;
+    this.giving = undefined;
+    if (giving?.listener === undefined) return;
+    this.giver.thaw(giving.listener);
+    giving.listener.close();
+  }
+
+  private assertNoIpc(): void {
+    const { catalog } = this.giver.parts;
+    const ipc = catalog.list().find(({ sharing, presence }) => sharing === "ipc" && presence === "present");
+    if (ipc === undefined) return;
+    throw new CudaIpcError(
+      "ERR_CUDA_IPC_HANDOVER_IPC",
+      `Version ${ipc.number} of ${JSON.stringify(ipc.set)} is shared as "ipc": its memory dies with this process, so it cannot be handed over. Retire it and wait until it is freed, or publish it as "vmm".`,
+      { details: { set: ipc.set, version: ipc.id } },
+    );
+  }
+}

@@ -1,0 +1,102 @@
+import { CudaIpcError } from "../errors.js";
+import type { NativeFd } from "../native.js";
+import { packTensors } from "../wire/manifest.js";
+import type { Answer, ServerConnection } from "../wire/server.js";
+import type { TensorColumns } from "../wire/values.js";
+import type { CatalogEntry } from "./catalog.js";
+import type { HeldLock } from "./lock-types.js";
+import { exportState, type OwnerParts } from "./owner-state.js";
+
+interface Mirrored {
+  readonly connection: ServerConnection;
+  readonly keeper: string;
+  readonly stop: () => void;
+}
+
+/** A version's memory as it is sent to another owner: the list of tensors, and the slabs' descriptors in order. */
+export function memoryOf(entry: CatalogEntry): { memory: { version: string; tensors: TensorColumns }; fds: NativeFd[] } {
+  return {
+    memory: { version: entry.id, tensors: packTensors(entry.tensors) },
+    fds: entry.slabs.flatMap(({ fd }) => (fd === undefined ? [] : [fd])),
+  };
+}
+
+/** Whether a successor can be given the version's memory: `ipc` memory dies with its owner. */
+export function canBeGiven(entry: CatalogEntry): boolean {
+  return entry.sharing === "vmm" && entry.presence === "present";
+}
+
+/**
+ * The owner's side of its standbys: each hears the state as it is, and every change before anybody else hears of its
+ * effect. A standby is a keeper of all memory it was sent, until it says otherwise or its process is dead.
+ */
+export class MirrorSource {
+  private readonly mirrored = new Map<number, Mirrored>();
+
+  constructor(
+    private readonly parts: OwnerParts,
+    private readonly locks: () => Iterable<HeldLock>,
+  ) {
+    parts.catalog.on("supplied", (entry) => {
+      for (const mirror of this.mirrored.values()) this.sendMemory(mirror, entry);
+    });
+  }
+
+  open(session: number, connection: ServerConnection, process: string): Answer<"mirror"> {
+    if (this.mirrored.has(session)) {
+      throw new CudaIpcError("ERR_CUDA_IPC_INVALID_STATE", "This connection mirrors the owner already.");
+    }
+    const keeper = `standby ${process}`;
+    // A standby that comes back has closed what it had.
+    this.gone(keeper);
+    const { log, catalog, ledger } = this.parts;
+    const mirror: Mirrored = { connection, keeper, stop: () => stop() };
+    const stop = log.subscribe((changes) => {
+      connection.notify("mirrorChanged", { changes: [...changes] });
+      for (const change of changes) {
+        if (change.op !== "versionAdded") continue;
+        const entry = catalog.get(change.version.id);
+        if (entry !== undefined) this.sendMemory(mirror, entry);
+      }
+    });
+    this.mirrored.set(session, mirror);
+    const changes = [...exportState(this.parts, this.locks()).changes()];
+    const given = catalog.list().filter((entry) => canBeGiven(entry) && ledger.version(entry.id)?.state !== "released");
+    // Behind the reply, which is sent when this returns.
+    queueMicrotask(() => {
+      for (const entry of given) this.sendMemory(mirror, entry);
+    });
+    return { body: { changes, memories: given.length } };
+  }
+
+  /** The standby holds these no more. */
+  dropped(session: number, versions: readonly string[]): void {
+    const mirror = this.mirrored.get(session);
+    if (mirror === undefined) return;
+    for (const version of versions) this.gone(mirror.keeper, version);
+  }
+
+  /** Its process may hold what it has for as long as it lives. */
+  connectionClosed(session: number): void {
+    this.mirrored.get(session)?.stop();
+    this.mirrored.delete(session);
+  }
+
+  processExited(process: string): void {
+    this.gone(`standby ${process}`);
+  }
+
+  private gone(keeper: string, version?: string): void {
+    const { catalog, ledger } = this.parts;
+    catalog.apply(ledger.keeperGone(keeper, version));
+  }
+
+  private sendMemory({ connection, keeper }: Mirrored, entry: CatalogEntry): void {
+    if (!canBeGiven(entry) || connection.closed) return;
+    const { memory, fds } = memoryOf(entry);
+    this.parts.ledger.addKeeper(entry.id, keeper, Date.now());
+    connection.notify("mirrorMemory", { memory }, fds);
+    // Not at once: this may run while a change is being told.
+    queueMicrotask(() => this.parts.log.commit());
+  }
+}
