@@ -1,14 +1,12 @@
 import { CudaIpcError } from "../errors.js";
 import type { NativeFd, NativeFileLock, NativeListener } from "../native.js";
 import type { Answer } from "../wire/server.js";
-import type { HeldLock } from "./lock-types.js";
 import { canBeGiven, memoryOf } from "./mirror-source.js";
 import { exportState, type OwnerParts } from "./owner-state.js";
 
 /** What a hand-over needs of its owner. */
 export interface HandoverGiver {
   readonly parts: OwnerParts;
-  readonly locks: () => Iterable<HeldLock>;
   readonly lock: NativeFileLock;
   /** Refuses while something stands against it, such as a recovery; waits for loads that are under way. */
   prepare(): Promise<void>;
@@ -38,7 +36,8 @@ export class HandoverSource {
       await this.giver.prepare();
       // Loads that were waited for may have published.
       this.assertNoIpc();
-      if (this.giving !== giving) throw new CudaIpcError("ERR_CUDA_IPC_CONNECTION_LOST", "The successor has gone.");
+      if (this.giving !== giving)
+        throw new CudaIpcError("ERR_CUDA_IPC_CONNECTION_LOST", "The successor has gone.");
       return this.pack(giving);
     } catch (error) {
       if (this.giving === giving) this.resume();
@@ -51,6 +50,8 @@ export class HandoverSource {
       throw new CudaIpcError("ERR_CUDA_IPC_INVALID_STATE", "Nothing was handed over on this connection.");
     }
     this.giving.listener.close();
+    // From here on the end of this connection means nothing.
+    this.giving = undefined;
     // Behind the reply, which is sent when this returns.
     setImmediate(() => this.giver.finish());
     return { body: {} };
@@ -62,7 +63,7 @@ export class HandoverSource {
   }
 
   private pack(giving: { session: number; listener: NativeFd | undefined }): Answer<"handover"> {
-    const { parts, locks, lock } = this.giver;
+    const { parts, lock } = this.giver;
     parts.log.commit();
     this.giver.freeze(giving.session);
     giving.listener = this.giver.detachListener();
@@ -75,7 +76,7 @@ export class HandoverSource {
     setImmediate(() => lockFd.close());
     return {
       body: {
-        changes: [...exportState(parts, locks()).changes()],
+        changes: [...exportState(parts).changes()],
         memories: given.map(({ memory }) => memory),
       },
       fds: [lockFd, giving.listener, ...given.flatMap(({ fds }) => fds)],

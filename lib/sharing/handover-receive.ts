@@ -75,5 +75,8 @@ export async function receiveHandover(socket: string, signal?: AbortSignal): Pro
 }
 
 function broken(): CudaIpcError {
-  return new CudaIpcError("ERR_CUDA_IPC_PROTOCOL", "What the owner handed over does not fit its own description.");
+  return new CudaIpcError(
+    "ERR_CUDA_IPC_PROTOCOL",
+    "What the owner handed over does not fit its own description.",
+  );
 }

@@ -4,7 +4,6 @@ import { packTensors } from "../wire/manifest.js";
 import type { Answer, ServerConnection } from "../wire/server.js";
 import type { TensorColumns } from "../wire/values.js";
 import type { CatalogEntry } from "./catalog.js";
-import type { HeldLock } from "./lock-types.js";
 import { exportState, type OwnerParts } from "./owner-state.js";
 
 interface Mirrored {
@@ -14,7 +13,10 @@ interface Mirrored {
 }
 
 /** A version's memory as it is sent to another owner: the list of tensors, and the slabs' descriptors in order. */
-export function memoryOf(entry: CatalogEntry): { memory: { version: string; tensors: TensorColumns }; fds: NativeFd[] } {
+export function memoryOf(entry: CatalogEntry): {
+  memory: { version: string; tensors: TensorColumns };
+  fds: NativeFd[];
+} {
   return {
     memory: { version: entry.id, tensors: packTensors(entry.tensors) },
     fds: entry.slabs.flatMap(({ fd }) => (fd === undefined ? [] : [fd])),
@@ -33,10 +35,7 @@ export function canBeGiven(entry: CatalogEntry): boolean {
 export class MirrorSource {
   private readonly mirrored = new Map<number, Mirrored>();
 
-  constructor(
-    private readonly parts: OwnerParts,
-    private readonly locks: () => Iterable<HeldLock>,
-  ) {
+  constructor(private readonly parts: OwnerParts) {
     parts.catalog.on("supplied", (entry) => {
       for (const mirror of this.mirrored.values()) this.sendMemory(mirror, entry);
     });
@@ -60,8 +59,10 @@ export class MirrorSource {
       }
     });
     this.mirrored.set(session, mirror);
-    const changes = [...exportState(this.parts, this.locks()).changes()];
-    const given = catalog.list().filter((entry) => canBeGiven(entry) && ledger.version(entry.id)?.state !== "released");
+    const changes = [...exportState(this.parts).changes()];
+    const given = catalog
+      .list()
+      .filter((entry) => canBeGiven(entry) && ledger.version(entry.id)?.state !== "released");
     // Behind the reply, which is sent when this returns.
     queueMicrotask(() => {
       for (const entry of given) this.sendMemory(mirror, entry);

@@ -27,14 +27,21 @@ export class Mirror {
     this.connection = new ClientConnection({
       channel,
       start: native.startChannel,
-      hello: { client: software, driver: { provider: native.chosenProvider(), version: null }, devices: null },
+      hello: {
+        client: software,
+        driver: { provider: native.chosenProvider(), version: null },
+        devices: null,
+      },
       onEvent: (event, fds) => this.onEvent(event, fds),
       onClose: (error) => this.closedWith?.(error),
     });
   }
 
   /** Connects and waits until everything there is has come. */
-  static async open(socket: string, before?: (connection: ClientConnection) => Promise<void>): Promise<Mirror> {
+  static async open(
+    socket: string,
+    before?: (connection: ClientConnection) => Promise<void>,
+  ): Promise<Mirror> {
     const mirror = new Mirror(await native.connect(socket));
     try {
       await before?.(mirror.connection);
@@ -63,7 +70,9 @@ export class Mirror {
     for (const event of early) event();
     if (this.awaited <= 0) this.whole?.();
     const lost = this.closed.then((error) => {
-      throw error ?? new CudaIpcError("ERR_CUDA_IPC_CONNECTION_LOST", "The owner ended while it was mirrored.");
+      throw (
+        error ?? new CudaIpcError("ERR_CUDA_IPC_CONNECTION_LOST", "The owner ended while it was mirrored.")
+      );
     });
     await Promise.race([whole, lost]);
   }
@@ -88,7 +97,8 @@ export class Mirror {
     for (const value of changes) {
       const change = checkedChange(value);
       this.state.apply(change);
-      const over = change.op === "versionGone" || (change.op === "versionState" && change.state === "released");
+      const over =
+        change.op === "versionGone" || (change.op === "versionState" && change.state === "released");
       if (over && this.memory.drop(change.id)) dropped.push(change.id);
     }
     this.tellDropped(dropped);

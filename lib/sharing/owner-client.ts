@@ -74,7 +74,7 @@ export class OwnerClient implements LeaseService {
         await this.locks.resume(line);
       },
       onEvent: (event) => {
-        if (event.type !== "closing") this.held.tell(event);
+        if (event.type === "superseded" || event.type === "retired") this.held.tell(event);
       },
       onLate: (request) => this.onLate(request),
       onLost: (error) => this.held.ownerLost(error),

@@ -76,6 +76,8 @@ export interface OwnerEvents {
   recovered: [Recovery];
   /** Memory that was offered for a version was not what the recovery journal names. */
   refusedoffer: [CudaIpcError];
+  /** Everything was handed over to another process (`Owner.takeOver`): this owner is closed. */
+  handedover: [];
   /** A peer was refused or broke the protocol; it was disconnected and the owner lives on. */
   peererror: [CudaIpcError];
   /** Memory could not be handed back, or no connection could be accepted. */

@@ -17,6 +17,7 @@ import { ownerDied, type Recovery } from "./recovery.js";
 import { software } from "./software.js";
 import { processStartTime } from "./start-time.js";
 import { versionStatus } from "./status.js";
+import type { SuccessionServer } from "./succession-server.js";
 
 export interface OwnerServerOptions {
   /** Users whose processes may connect. */
@@ -28,6 +29,7 @@ export interface OwnerServerOptions {
   recordLocks?(effects: LockEffects): void;
   /** When the owner has taken over from one that died. */
   recovery?: Recovery;
+  succession: SuccessionServer;
   onPeerError(error: CudaIpcError): void;
 }
 
@@ -49,6 +51,8 @@ export class OwnerServer {
   private nextSession = 1;
   private closing = false;
   private expiry: NodeJS.Timeout | undefined;
+  /** While everything is being handed over: what has happened and is not acted on. */
+  private frozen: (() => void)[] | undefined;
   /** Sets whose current version died with the owner before, until there is a new one. */
   private readonly orphans = new Map<string, CatalogEntry>();
 
@@ -132,6 +136,32 @@ export class OwnerServer {
     }
   }
 
+  /** From here on nothing changes: nobody but `session` is heard, and no end of anybody is acted on. */
+  freeze(session: number): void {
+    this.frozen = [];
+    clearTimeout(this.expiry);
+    for (const { id, connection } of this.sessions.values()) if (id !== session) connection.pause();
+  }
+
+  /** Goes on, and catches up. */
+  thaw(): void {
+    const missed = this.frozen ?? [];
+    this.frozen = undefined;
+    for (const { connection } of this.sessions.values()) connection.resume();
+    for (const event of missed) event();
+    this.scheduleExpiry();
+  }
+
+  /** Somebody else has all of it: sends the clients there, and forgets them without a word to the ledger. */
+  abandon(): void {
+    this.frozen = [];
+    for (const { connection } of this.sessions.values()) {
+      connection.resume();
+      connection.notify("closing", { reason: "handover" });
+    }
+    this.close();
+  }
+
   close(): void {
     clearTimeout(this.expiry);
     for (const { connection } of [...this.sessions.values()]) connection.close();
@@ -161,6 +191,7 @@ export class OwnerServer {
   private handlers(session: number, process: ProcessIdentity): RequestHandlers {
     return {
       ...this.locks.handlers(session, process),
+      ...this.options.succession.handlers(session, process, () => this.sessions.get(session)!.connection),
       attach: (request) => this.attach(session, request),
       retain: ({ lease, newLease }) => {
         if (this.closing) throw closed();
@@ -303,6 +334,13 @@ export class OwnerServer {
   }
 
   private connectionClosed(id: number, error: CudaIpcError | undefined): void {
+    if (this.frozen !== undefined) {
+      this.frozen.push(() => this.connectionClosed(id, error));
+      // It may be the successor's: then this owner goes on.
+      this.options.succession.connectionClosed(id);
+      return;
+    }
+    this.options.succession.connectionClosed(id);
     this.sessions.delete(id);
     if (error !== undefined) this.options.onPeerError(error);
     this.catalog.apply(this.ledger.connectionClosed(id, Date.now()));
@@ -312,8 +350,13 @@ export class OwnerServer {
   }
 
   private processExited(key: string): void {
+    if (this.frozen !== undefined) {
+      this.frozen.push(() => this.processExited(key));
+      return;
+    }
     this.catalog.apply(this.ledger.processExited(key));
     this.locks.processExited(key);
+    this.options.succession.processExited(key);
     // The ledger has dropped its connections; their sockets report end-of-file by themselves.
   }
 

@@ -4,21 +4,32 @@ import { CudaIpcError, invalidArgument } from "../errors.js";
 import { type Loading, loadersGone, loadWeights } from "../loading/load.js";
 import { closeSlab } from "../loading/owned-slab.js";
 import type { WeightsInput } from "../loading/source.js";
-import { type NativeFileLock, type NativeListener, native } from "../native.js";
+import {
+  type NativeChannel,
+  type NativeFd,
+  type NativeFileLock,
+  type NativeListener,
+  native,
+} from "../native.js";
 import type { LockStatus } from "../wire/values.js";
 import type { Catalog, CatalogEntry } from "./catalog.js";
+import { receiveHandover } from "./handover-receive.js";
 import { randomId } from "./ids.js";
 import { Journal } from "./journal.js";
 import type { Ledger } from "./ledger.js";
 import { recordLocks } from "./lock-record.js";
 import type { CloseOptions, LoadOptions, OwnerEvents, OwnerOptions, Recovery } from "./owner-options.js";
 import { OwnerServer } from "./owner-server.js";
-import { exportState, type OwnerParts } from "./owner-state.js";
-import { type Predecessor, readPredecessor } from "./predecessor.js";
+import { adoptState, exportState, type OwnerParts } from "./owner-state.js";
+import { defaultRecoveryDeadline, type Predecessor, readPredecessor } from "./predecessor.js";
+import type { ReceivedMemory } from "./received-memory.js";
 import { Recovery as VersionRecovery } from "./recovery.js";
 import { SerialQueue } from "./serial-queue.js";
 import { journalPath, prepareSocketFolder, removeStaleSocket, resolveSocket } from "./socket-path.js";
+import { Standby } from "./standby.js";
 import { processStartTime } from "./start-time.js";
+import type { StoredState } from "./stored-state.js";
+import { SuccessionServer } from "./succession-server.js";
 import { Version } from "./version.js";
 
 export type { CloseOptions, LoadOptions, OwnerOptions, Recovery } from "./owner-options.js";
@@ -29,6 +40,8 @@ export interface Foundation extends Predecessor {
   mode: number;
   /** Held: nobody else listens there. */
   lock: NativeFileLock;
+  /** A socket that listens already. The descriptor stays the caller's. */
+  listening?: NativeFd;
 }
 
 /**
@@ -47,6 +60,8 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
   private readonly recovery: VersionRecovery | undefined;
   private journal: Journal | undefined;
   private readonly loading: Loading;
+  private stopJournal: (() => void) | undefined;
+  private handingOver = false;
   private listener: NativeListener | undefined;
   private closing: Promise<void> | undefined;
   private readonly aborted = new AbortController();
@@ -81,10 +96,20 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
         () => {},
       );
     }
+    const succession = new SuccessionServer({
+      parts,
+      lock,
+      prepare: () => this.prepareHandover(),
+      freeze: (session) => this.server.freeze(session),
+      thaw: (listening) => this.goOn(listening),
+      detachListener: () => this.listener!.detach(),
+      finish: () => this.finishHandover(),
+    });
     this.server = new OwnerServer(this.id, this.ledger, this.catalog, {
       allowUids: [process.getuid?.() ?? 0, ...(options.allowUids ?? [])],
       connections: options.limits?.connections ?? 4096,
       recovery: this.recovery,
+      succession,
       locks: parts.locks,
       recordLocks: recordLocks(parts.log),
       onPeerError: (error) => this.emit("peererror", error),
@@ -96,17 +121,12 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
    * one) has it. A socket file left by an owner that died is replaced, and what that owner held is recovered from
    * its workers as they reconnect: see `recovering`.
    */
-  static async listen(options: OwnerOptions = {}): Promise<Owner> {
-    const socket = resolveSocket(options.socket);
-    if (options.driver !== undefined) native.chooseProvider(options.driver);
-    const mode = options.mode ?? (options.allowUids?.length ? 0o666 : 0o600);
-    if (!Number.isInteger(mode) || mode < 0 || mode > 0o777) {
-      throw invalidArgument("mode", "the permission bits of a file", mode);
-    }
-    const { loading = "process" } = options;
-    if (loading !== "process" && loading !== "inline") {
-      throw invalidArgument("loading", '"process" or "inline"', loading);
-    }
+  static listen(options?: OwnerOptions & { orStandby?: false }): Promise<Owner>;
+  /** Of several processes that start alike, one becomes the owner and the others its standbys. */
+  static listen(options: OwnerOptions & { orStandby: true }): Promise<Owner | Standby<Owner>>;
+  static async listen(options: OwnerOptions & { orStandby?: boolean } = {}): Promise<Owner | Standby<Owner>> {
+    if (options.orStandby) return listenOrStandBy(options);
+    const { socket, mode } = chosen(options);
     await prepareSocketFolder(socket, mode);
     const lock = native.lockFile(`${socket}.lock`);
     if (lock === undefined) {
@@ -127,22 +147,60 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
     }
   }
 
+  /**
+   * Mirrors the owner that listens on the socket: descriptors of its memory, manifests and leases, without a CUDA
+   * context. When the owner dies, this process takes over (`standby.owner`). ERR_CUDA_IPC_NO_OWNER when there is none.
+   */
+  static async standby(options: OwnerOptions = {}): Promise<Standby<Owner>> {
+    const { socket, mode } = chosen(options);
+    return Standby.start(socket, async ({ lock, state, memory }) => {
+      try {
+        await removeStaleSocket(socket);
+        return Owner.begin({ socket, mode, lock, ...inherit(state, memory, options) }, options);
+      } catch (error) {
+        lock.close();
+        throw error;
+      }
+    });
+  }
+
+  /**
+   * Takes everything over from the owner that runs on the socket (an upgrade of the program, not of the weights): no
+   * lease ends, nobody who connects is refused, and the old owner lets go and emits `handedover`. Rejects, and the old
+   * owner goes on, with ERR_CUDA_IPC_HANDOVER_IPC while an `ipc` version lives, ERR_CUDA_IPC_RECOVERING,
+   * ERR_CUDA_IPC_NO_OWNER.
+   */
+  static async takeOver(options: OwnerOptions & { signal?: AbortSignal } = {}): Promise<Owner> {
+    const { socket, mode } = chosen(options);
+    const handover = await receiveHandover(socket, options.signal);
+    const { lock, listener, state, memory } = handover;
+    let owner: Owner;
+    try {
+      const inherited = inherit(state, memory, options);
+      owner = Owner.begin({ socket, mode, lock, listening: listener, ...inherited }, options);
+    } catch (error) {
+      handover.giveUp();
+      throw error;
+    }
+    listener.close();
+    // An owner that dies instead of answering has let go as well.
+    await handover.taken().catch(() => {});
+    return owner;
+  }
+
   /** @internal Listens on what belongs to this process from here on; on failure it is the caller's again. */
-  static begin({ socket, mode, lock, parts, recover, problem }: Foundation, options: OwnerOptions): Owner {
+  static begin(foundation: Foundation, options: OwnerOptions): Owner {
+    const { socket, mode, lock, parts, recover, problem, listening } = foundation;
     const owner = new Owner(socket, lock, parts, recover, options);
     try {
       owner.keepJournal();
-      owner.listener = native.listen(
-        socket,
-        { mode, backlog: 4096 },
-        (channel) => owner.server.accept(channel),
-        (error) => owner.report(error),
-      );
+      if (listening !== undefined) owner.adoptListener(listening);
+      else owner.listener = native.listen(socket, { mode, backlog: 4096 }, owner.accept, owner.notAccepted);
     } catch (error) {
       owner.journal?.close();
       throw error;
     }
-    owner.listener.ref();
+    owner.listener?.ref();
     owner.server.watchHolders();
     // Whoever awaits listen() has his listeners in place by then.
     setImmediate(() => {
@@ -245,6 +303,14 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
    */
   close(options: CloseOptions = {}): Promise<void> {
     if (this.closing !== undefined) return this.closing;
+    if (this.handingOver) {
+      return Promise.reject(
+        new CudaIpcError(
+          "ERR_CUDA_IPC_HANDOVER_RUNNING",
+          "The owner is being handed over to another process; it closes by itself when that has succeeded.",
+        ),
+      );
+    }
     if (options.ipcLeases === "refuse") {
       const held = this.leasedIpcVersions();
       if (held.length > 0) return Promise.reject(leasesHeld(held));
@@ -305,15 +371,60 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
     return version;
   }
 
+  private readonly accept = (channel: NativeChannel) => this.server.accept(channel);
+  private readonly notAccepted = (error: Error) => this.report(error);
+
+  private adoptListener(listening: NativeFd): void {
+    this.listener = native.adoptListener(listening, this.accept, this.notAccepted);
+    this.listener.ref();
+  }
+
+  private async prepareHandover(): Promise<void> {
+    this.assertOpen();
+    if (this.recovering) {
+      throw new CudaIpcError(
+        "ERR_CUDA_IPC_RECOVERING",
+        "The owner is recovering from the death of the one before it. Hand over when it has recovered.",
+      );
+    }
+    this.handingOver = true;
+    await Promise.all([...this.loads.values()].map((queue) => queue.idle()));
+  }
+
+  /** The successor has failed: this owner stays. */
+  private goOn(listening: NativeFd): void {
+    this.handingOver = false;
+    this.keepJournal();
+    this.server.thaw();
+    this.adoptListener(listening);
+  }
+
+  /** The successor has everything: what this process holds of it is let go, and the socket and its journal stay. */
+  private finishHandover(): void {
+    this.server.abandon();
+    this.stopJournal?.();
+    this.journal?.close();
+    this.lock.close();
+    this.aborted.abort(
+      new CudaIpcError("ERR_CUDA_IPC_HANDED_OVER", "The owner was handed over to another process."),
+    );
+    this.closing = Promise.all(this.catalog.list().flatMap((entry) => entry.slabs.map(closeSlab))).then(
+      () => {},
+    );
+    this.emit("handedover");
+  }
+
   /** Writes down, from here on, what a successor must know. */
   private keepJournal(): void {
+    this.stopJournal?.();
+    this.journal?.close();
     const owner = { id: this.id, pid: process.pid, startTime: processStartTime() };
     this.journal = new Journal(journalPath(this.socket), {
       owner,
       state: () => exportState(this.parts),
       onError: (error) => this.report(error),
     });
-    this.parts.log.subscribe(this.journal.write);
+    this.stopJournal = this.parts.log.subscribe(this.journal.write);
   }
 
   /** An "error" nobody listens for must not end a process that other processes depend on. */
@@ -323,9 +434,59 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
   }
 
   private assertOpen(): void {
+    if (this.handingOver) {
+      throw new CudaIpcError(
+        "ERR_CUDA_IPC_HANDED_OVER",
+        "The owner is being handed over to another process: ask that one.",
+      );
+    }
     if (this.closing !== undefined)
       throw new CudaIpcError("ERR_CUDA_IPC_CLOSED", "The owner has been closed.");
   }
+}
+
+/** Neither may be possible for a moment: an owner that has the lock does not listen yet, or one is just ending. */
+async function listenOrStandBy(options: OwnerOptions): Promise<Owner | Standby<Owner>> {
+  const patience = AbortSignal.timeout(10_000);
+  for (let wait = 2; ; wait = Math.min(2 * wait, 100)) {
+    try {
+      return await Owner.listen({ ...options, orStandby: false });
+    } catch (error) {
+      if ((error as CudaIpcError).code !== "ERR_CUDA_IPC_OWNER_RUNNING" || patience.aborted) throw error;
+    }
+    try {
+      return await Owner.standby(options);
+    } catch (error) {
+      const { code } = error as CudaIpcError;
+      const passing = code === "ERR_CUDA_IPC_NO_OWNER" || code === "ERR_CUDA_IPC_CONNECTION_LOST";
+      if (!passing || patience.aborted) throw error;
+    }
+    await new Promise((resolve) => setTimeout(resolve, wait));
+  }
+}
+
+/** The options, checked; chooses the driver. */
+function chosen(options: OwnerOptions): { socket: string; mode: number } {
+  const socket = resolveSocket(options.socket);
+  if (options.driver !== undefined) native.chooseProvider(options.driver);
+  const mode = options.mode ?? (options.allowUids?.length ? 0o666 : 0o600);
+  if (!Number.isInteger(mode) || mode < 0 || mode > 0o777) {
+    throw invalidArgument("mode", "the permission bits of a file", mode);
+  }
+  const { loading = "process" } = options;
+  if (loading !== "process" && loading !== "inline") {
+    throw invalidArgument("loading", '"process" or "inline"', loading);
+  }
+  return { socket, mode };
+}
+
+/** What a living owner has given, as the start of its successor. */
+function inherit(state: StoredState, memory: ReceivedMemory, options: OwnerOptions): Predecessor {
+  const { limits, recoveryDeadline = defaultRecoveryDeadline } = options;
+  const awaitUntil = Date.now() + recoveryDeadline;
+  const parts = adoptState(state, { limits, awaitUntil, memory: ({ id }) => memory.take(id) });
+  memory.dropAll();
+  return { parts, recover: true };
 }
 
 function leasesHeld(versions: readonly Version[]): CudaIpcError {

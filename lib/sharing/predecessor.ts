@@ -4,6 +4,9 @@ import { readJournal } from "./journal-read.js";
 import { type AdoptOptions, adoptState, newOwnerParts, type OwnerParts } from "./owner-state.js";
 import { journalPath } from "./socket-path.js";
 
+/** Milliseconds. */
+export const defaultRecoveryDeadline = 60_000;
+
 /** What an owner starts with. */
 export interface Predecessor {
   parts: OwnerParts;
@@ -18,7 +21,7 @@ export async function readPredecessor(
   socket: string,
   options: Pick<AdoptOptions, "limits"> & { recoveryDeadline?: number },
 ): Promise<Predecessor> {
-  const { limits, recoveryDeadline = 60_000 } = options;
+  const { limits, recoveryDeadline = defaultRecoveryDeadline } = options;
   const file = journalPath(socket);
   const nothing = (problem?: CudaIpcError) => ({ parts: newOwnerParts(limits), recover: false, problem });
   try {

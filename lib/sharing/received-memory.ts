@@ -29,7 +29,11 @@ export class ReceivedMemory {
   }
 
   /** Takes the descriptors over. False, and they are closed, when the version has gone meanwhile. */
-  add(state: StoredState, memory: { version: string; tensors: TensorColumns }, fds: readonly NativeFd[]): boolean {
+  add(
+    state: StoredState,
+    memory: { version: string; tensors: TensorColumns },
+    fds: readonly NativeFd[],
+  ): boolean {
     const stored = state.versions.get(memory.version);
     try {
       if (stored === undefined || stored.state === "released" || this.versions.has(memory.version)) {
@@ -44,7 +48,11 @@ export class ReceivedMemory {
           `The memory that the owner sent for version ${memory.version} is not what its state says.`,
         );
       }
-      const slabs = stored.slabs.map((slab, index) => ({ ...slab, sharing: "vmm" as const, fd: fds[index]! }));
+      const slabs = stored.slabs.map((slab, index) => ({
+        ...slab,
+        sharing: "vmm" as const,
+        fd: fds[index]!,
+      }));
       this.versions.set(memory.version, { slabs, tensors });
       return true;
     } catch (error) {

@@ -122,9 +122,7 @@ export const ownerSchemas = {
 };
 
 /** Kept for lost devices and keep-alive: no other message may use them. */
-export const reservedTypes = [
-  ...["recovered", "deviceLost", "ping", "pong"],
-];
+export const reservedTypes = [...["recovered", "deviceLost", "ping", "pong"]];
 
 /** The fields of a message that its sender writes: `type` and `fds` are put in by the connection. */
 export type Body<T> = Omit<T, "type" | "fds">;

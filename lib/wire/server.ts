@@ -85,6 +85,15 @@ export class ServerConnection {
     if (this.greeted) this.connection.send({ type, ...body }, fds);
   }
 
+  /** Stops reading what the client sends, until `resume`. */
+  pause(): void {
+    if (!this.closed) this.connection.channel.pause();
+  }
+
+  resume(): void {
+    if (!this.closed) this.connection.channel.resume();
+  }
+
   /** Disconnects the client with a reason. */
   fail(error: CudaIpcError): void {
     this.connection.fail(error);

@@ -32,7 +32,13 @@ export const successionRequests = {
 };
 
 export const successionReplies = {
-  mirrored: Type.Object({ type: Type.Literal("mirrored"), fds: none, re: requestId, changes, memories: count }),
+  mirrored: Type.Object({
+    type: Type.Literal("mirrored"),
+    fds: none,
+    re: requestId,
+    changes,
+    memories: count,
+  }),
   mirrorNoted: Type.Object({ type: Type.Literal("mirrorNoted"), fds: none, re: requestId }),
   handedOver: Type.Object({
     type: Type.Literal("handedOver"),

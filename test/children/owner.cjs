@@ -6,6 +6,7 @@ const inspect = require("./inspect.cjs");
 const hoard = require("./hoard.cjs");
 
 let owner;
+let standby;
 let fdsBefore;
 
 const facts = ({
@@ -24,6 +25,16 @@ const facts = ({
 }) => ({
   ...{ id, number, set, sharing, checksum, bytes, tensors, devices, state, refCount, holders, presence },
 });
+function adopt(taken) {
+  owner = taken;
+  owner.on("peererror", (error) => serve.emit("peererror", error.code));
+  owner.on("error", (error) => serve.emit("error", error.code));
+  for (const event of ["lost", "recovered", "refusedoffer", "handedover"]) {
+    owner.on(event, (detail) => serve.emit(event, detail instanceof Error ? detail.code : null));
+  }
+  return owner.id;
+}
+
 const find = (id) => owner.versions().find((version) => version.id === id);
 
 serve({
@@ -33,13 +44,29 @@ serve({
     fdsBefore = inspect.openFds();
   },
   async listen(options) {
-    owner = await Owner.listen(options);
-    owner.on("peererror", (error) => serve.emit("peererror", error.code));
-    owner.on("error", (error) => serve.emit("error", error.code));
-    for (const event of ["lost", "recovered", "refusedoffer"]) {
-      owner.on(event, (detail) => serve.emit(event, detail instanceof Error ? detail.code : null));
-    }
-    return owner.id;
+    return adopt(await Owner.listen(options));
+  },
+  /** Emits "takenover" when it has become the owner. */
+  async standby(options) {
+    standby = await Owner.standby(options);
+    standby.on("overtaken", () => serve.emit("overtaken", null));
+    standby.on("error", (error) => serve.emit("error", error.message));
+    standby.owner.then(
+      (taken) => serve.emit("takenover", adopt(taken)),
+      () => {},
+    );
+    return standby.versions;
+  },
+  standbyVersions: () => standby.versions,
+  closeStandby: () => standby.close(),
+  /** Is given everything, and never says that it listens. */
+  async receiveOnly({ socket }) {
+    const { receiveHandover } = require("../../dist/lib/sharing/handover-receive.js");
+    const handover = await receiveHandover(socket);
+    return handover.memory.size;
+  },
+  async takeOver(options) {
+    return adopt(await Owner.takeOver(options));
   },
   recovering: () => owner.recovering,
   whenRecovered: async () => (await owner.whenRecovered()).restored.length,
