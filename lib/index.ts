@@ -15,6 +15,7 @@ export { type LoadOptions, Owner, type OwnerOptions } from "./sharing/owner.js";
 export { disconnect } from "./sharing/owner-client.js";
 export { type OwnerStatus, type OwnerStatusOptions, ownerStatus } from "./sharing/owner-status.js";
 export { defaultSocket } from "./sharing/socket-path.js";
+export type { Standby } from "./sharing/standby.js";
 export { Tensor } from "./sharing/tensor.js";
 export { Version } from "./sharing/version.js";
 export { type ReleaseOptions, Weights } from "./sharing/weights.js";

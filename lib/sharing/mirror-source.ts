@@ -6,6 +6,8 @@ import type { TensorColumns } from "../wire/values.js";
 import type { CatalogEntry } from "./catalog.js";
 import { exportState, type OwnerParts } from "./owner-state.js";
 
+const prefix = "standby ";
+
 interface Mirrored {
   readonly connection: ServerConnection;
   readonly keeper: string;
@@ -45,7 +47,7 @@ export class MirrorSource {
     if (this.mirrored.has(session)) {
       throw new CudaIpcError("ERR_CUDA_IPC_INVALID_STATE", "This connection mirrors the owner already.");
     }
-    const keeper = `standby ${process}`;
+    const keeper = prefix + process;
     // A standby that comes back has closed what it had.
     this.gone(keeper);
     const { log, catalog, ledger } = this.parts;
@@ -84,7 +86,15 @@ export class MirrorSource {
   }
 
   processExited(process: string): void {
-    this.gone(`standby ${process}`);
+    this.gone(prefix + process);
+  }
+
+  /** The processes that may hold memory as standbys, of this owner or of the one before it. */
+  processes(): Set<string> {
+    const keepers = this.parts.ledger.versions().flatMap((version) => version.keepers);
+    return new Set(
+      keepers.filter((name) => name.startsWith(prefix)).map((name) => name.slice(prefix.length)),
+    );
   }
 
   private gone(keeper: string, version?: string): void {

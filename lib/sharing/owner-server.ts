@@ -76,6 +76,7 @@ export class OwnerServer {
       this.ledger.setProven(identity.key, this.watches.adopt(identity));
     }
     for (const identity of this.locks.holders()) this.watches.adopt(identity);
+    this.options.succession.watchStandbys((identity) => this.watches.adopt(identity));
     this.scheduleExpiry();
   }
 
@@ -345,8 +346,12 @@ export class OwnerServer {
     if (error !== undefined) this.options.onPeerError(error);
     this.catalog.apply(this.ledger.connectionClosed(id, Date.now()));
     this.locks.connectionClosed(id);
-    this.watches.prune((key) => this.ledger.knows(key) || this.locks.knows(key));
+    this.watches.prune((key) => this.needs(key));
     this.scheduleExpiry();
+  }
+
+  private needs(process: string): boolean {
+    return this.ledger.knows(process) || this.locks.knows(process) || this.options.succession.knows(process);
   }
 
   private processExited(key: string): void {

@@ -33,6 +33,13 @@ export function isNamedHere(key: string): boolean {
   return key.startsWith(ownPrefix());
 }
 
+/** The process that a key of this namespace names; undefined for others. */
+export function processOfKey(key: string): { pid: number; startTime: string } | undefined {
+  if (!isNamedHere(key)) return undefined;
+  const [pid, startTime] = key.slice(ownPrefix().length).split(" ");
+  return { pid: Number(pid), startTime: startTime! };
+}
+
 function ownPrefix(): string {
   return `${here().boot} ${here().namespace} `;
 }

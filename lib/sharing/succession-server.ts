@@ -3,6 +3,8 @@ import type { RequestHandlers, ServerConnection } from "../wire/server.js";
 import { type HandoverGiver, HandoverSource } from "./handover-give.js";
 import type { ProcessIdentity } from "./ledger.js";
 import { MirrorSource } from "./mirror-source.js";
+import { processKey, processOfKey } from "./process-key.js";
+import { processStartTime } from "./start-time.js";
 
 type SuccessionHandlers = Pick<RequestHandlers, "mirror" | "mirrorDropped" | "handover" | "handoverTaken">;
 
@@ -41,6 +43,31 @@ export class SuccessionServer {
 
   processExited(process: string): void {
     this.mirrors.processExited(process);
+  }
+
+  /** Whether a process must still be watched because of the memory it may hold. */
+  knows(process: string): boolean {
+    return this.mirrors.processes().has(process);
+  }
+
+  /**
+   * Watches the standbys of the owner before, as far as they live: they come back, or die. `watch` says whether that
+   * will be told. This process may have been one of them, and has what it had as the owner now.
+   */
+  watchStandbys(watch: (identity: ProcessIdentity) => boolean): void {
+    const own = processKey({ pid: process.pid, startTime: processStartTime() });
+    for (const key of this.mirrors.processes()) {
+      const named = processOfKey(key);
+      const facts = {
+        key,
+        command: "",
+        uid: 0,
+        proven: false,
+        pid: named?.pid ?? 0,
+        startTime: named?.startTime ?? "",
+      };
+      if (key === own || named === undefined || !watch(facts)) this.mirrors.processExited(key);
+    }
   }
 }
 
