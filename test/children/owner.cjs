@@ -70,6 +70,9 @@ serve({
   },
   recovering: () => owner.recovering,
   whenRecovered: async () => (await owner.whenRecovered()).restored.length,
+  pretendUid(uid) {
+    process.getuid = () => uid;
+  },
   /** `placement`: devices by the tensors' names, where it is not one for all. */
   async load(name, source, { placement, ...options } = {}) {
     const device = placement === undefined ? options.device : (tensor) => placement[tensor.name];

@@ -189,6 +189,7 @@ serve({
   breakConnection() {
     for (const channel of channels.splice(0)) channel.close();
   },
+  becomeUid: (uid) => process.seteuid(uid),
   pid: () => process.pid,
   mappings: () => native.mappingStatistics(),
   memory: (device = 0) => native.memoryInfo(device),
