@@ -1,4 +1,3 @@
-import { randomBytes } from "node:crypto";
 import { type NativeCancel, type NativeSlab, native, type Sharing } from "../native.js";
 import { closeSlab, type OwnedSlab } from "./owned-slab.js";
 import type { SlabPlan } from "./plan.js";
@@ -64,9 +63,9 @@ async function fillSlab(
   progress: ProgressMeter,
 ): Promise<FilledSlab> {
   const { device } = plan;
-  const id = randomBytes(16);
+  const id = native.randomId();
   const uuid = (await native.devices())[device]?.uuid;
-  const memory = await native.createSlab({ id, device, bytes: plan.bytes, sharing });
+  const memory = await native.createSlab({ id: Buffer.from(id, "hex"), device, bytes: plan.bytes, sharing });
   try {
     const base = memory.devicePointer;
     // Many small gaps: one pass over everything is quicker than a call for each.
@@ -82,7 +81,7 @@ async function fillSlab(
       cancel,
     });
     const checksum = await native.checksum(device, base, plan.bytes);
-    const facts = { id: id.toString("hex"), device: uuid!, bytes: memory.bytes, sharing };
+    const facts = { id, device: uuid!, bytes: memory.bytes, sharing };
     return { slab: await keep(memory, facts), checksum };
   } catch (error) {
     await memory.close();

@@ -51,6 +51,8 @@ describe("an owner", () => {
     const before = await openFds();
     await owner.call("load", "first", block(MIB));
     await owner.call("load", "second", block(MIB));
+    // What tensors from memory travel in is not left to the garbage collector.
+    expect(Object.keys(await openFds()).filter((kind) => kind.includes("cuda-ipc weights"))).toEqual([]);
     await failingLoad();
     const surplus = async () =>
       Object.values(inspect.surplus(before, await openFds())).reduce((sum, count) => sum + count, 0);
