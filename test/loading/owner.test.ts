@@ -79,7 +79,7 @@ describe("an owner", () => {
     const machine = hostMachine();
     const { owner } = await startHostOwner(machine, folder, { faults: slowCopies });
     const loads = ["a", "b"].map((set) =>
-      owner.call<{ checksum: string }>("loadSlowly", set, block(8 * MIB)),
+      owner.call<{ checksum: string }>("loadTellingProgress", set, block(8 * MIB)),
     );
     const both = await inspect.watchFor(
       () => loadersOf(owner.pid),
@@ -112,7 +112,7 @@ describe("when the owner is killed in the middle of a load", () => {
   test.each(["running", "stopped"])("its loader, %s, ends with it, and the memory is free", async (state) => {
     const machine = hostMachine();
     const { owner } = await startHostOwner(machine, folder, { faults: slowCopies });
-    owner.call("loadSlowly", "set", block(40 * MIB)).catch(() => {});
+    owner.call("loadTellingProgress", "set", block(40 * MIB)).catch(() => {});
     await owner.event("progress");
     const loader = await loaderOf(owner.pid);
     expect(await machine.memoryInUse()).toBeGreaterThanOrEqual(40 * MIB);
