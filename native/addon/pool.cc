@@ -53,9 +53,10 @@ void serve() {
 void run_on_pool(std::function<void()> task) {
   if (process_is_exiting()) return;
   Pool& p = pool();
-  std::lock_guard<std::mutex> lock(p.mutex);
+  std::unique_lock<std::mutex> lock(p.mutex);
   p.tasks.push_back(std::move(task));
   if (p.idle >= p.tasks.size() || p.threads >= kMostThreads) {
+    lock.unlock();  // or the thread that wakes would wait for it at once
     p.ready.notify_one();
     return;
   }
