@@ -21,6 +21,13 @@ export interface AttachOptions {
   signal?: AbortSignal;
 }
 
+let attached = false;
+
+// Whoever has imported this attaches soon. What is done before, such as bringing CUDA up, leaves this thread idle.
+setImmediate(() => {
+  if (!attached) (require("./rehearsal.js") as typeof import("./rehearsal.js")).rehearse().catch(() => {});
+}).unref();
+
 /**
  * Maps a weight set of the owner that listens on the socket into this process: no copy, one lease. Brings CUDA up
  * in this process on first use.
@@ -43,5 +50,6 @@ export async function attach(name: string, options: AttachOptions = {}): Promise
   const socket = resolveSocket(options.socket);
   if (options.driver !== undefined) native.chooseProvider(options.driver);
   signal?.throwIfAborted();
+  attached = true;
   return clientOf(socket).attach({ set: name, version, checksum, access }, { timeout, signal });
 }

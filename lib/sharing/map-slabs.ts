@@ -1,5 +1,5 @@
 import { CudaIpcError } from "../errors.js";
-import { type Access, type NativeFd, native } from "../native.js";
+import { type Access, type NativeAddon, type NativeFd, native } from "../native.js";
 import type { SlabInfo } from "../wire/values.js";
 import type { AttachedSlab } from "./attachment.js";
 
@@ -15,25 +15,27 @@ export interface SlabSource {
   readonly handle?: Buffer;
 }
 
-const ordinals = new Map<string, number>();
+/** What mapping uses of the addon: another one in a rehearsal. */
+export type Mapper = Pick<NativeAddon, "findDevice" | "openSlab">;
 
 /** Matches the owner's slabs, by the devices' UUIDs, to what this process sees. The descriptors go with them. */
 export async function locateSlabs(
   slabs: readonly SlabInfo[],
   fds: readonly NativeFd[],
+  mapper: Mapper = native,
 ): Promise<SlabSource[]> {
   let next = 0;
   const located: SlabSource[] = [];
   for (const { id, device: uuid, bytes, handle } of slabs) {
-    const device = ordinals.get(uuid) ?? (await findDevice(uuid));
+    const device = await findDevice(uuid, mapper);
     if (handle === null) located.push({ id, device, uuid, bytes, fd: fds[next++] });
     else located.push({ id, device, uuid, bytes, handle: Buffer.from(handle, "base64") });
   }
   return located;
 }
 
-async function findDevice(uuid: string): Promise<number> {
-  const device = await native.findDevice(uuid);
+async function findDevice(uuid: string, mapper: Mapper): Promise<number> {
+  const device = await mapper.findDevice(uuid);
   if (device === undefined) {
     throw new CudaIpcError(
       "ERR_CUDA_IPC_DEVICE_NOT_VISIBLE",
@@ -41,15 +43,18 @@ async function findDevice(uuid: string): Promise<number> {
       { details: { device: uuid } },
     );
   }
-  ordinals.set(uuid, device);
   return device;
 }
 
 /** Maps all slabs, or none: what was mapped is unmapped when one fails. Does not take the descriptors over. */
-export async function mapSlabs(slabs: readonly SlabSource[], access: Access): Promise<AttachedSlab[]> {
+export async function mapSlabs(
+  slabs: readonly SlabSource[],
+  access: Access,
+  mapper: Mapper = native,
+): Promise<AttachedSlab[]> {
   const opened = await Promise.allSettled(
     slabs.map(async ({ id, device, uuid, bytes, fd, handle }) => {
-      const mapping = await native.openSlab({
+      const mapping = await mapper.openSlab({
         id: Buffer.from(id, "hex"),
         device,
         bytes,

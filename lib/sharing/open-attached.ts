@@ -3,7 +3,7 @@ import { unpackTensors } from "../wire/manifest.js";
 import type { ReplyMessage } from "../wire/messages.js";
 import { Attachment } from "./attachment.js";
 import { checkManifest } from "./manifest.js";
-import { locateSlabs, mapSlabs } from "./map-slabs.js";
+import { locateSlabs, type Mapper, mapSlabs } from "./map-slabs.js";
 
 /** Maps what an owner has granted. Takes the descriptors over; after a failure nothing of it is mapped or open. */
 export async function openAttached(
@@ -11,9 +11,10 @@ export async function openAttached(
   fds: NativeFd[],
   access: "read" | "readwrite",
   onEnd: (lease: string) => Promise<void>,
+  mapper: Mapper,
 ): Promise<Attachment> {
   try {
-    const mapping = mapSlabs(await locateSlabs(slabs, fds), access);
+    const mapping = mapSlabs(await locateSlabs(slabs, fds, mapper), access, mapper);
     mapping.catch(() => {});
     // While the driver maps, on a thread of its own, this one looks the manifest over.
     const tensors = await checkOrWait(mapping, () => checkManifest(unpackTensors(version.tensors), slabs));

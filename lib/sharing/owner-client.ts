@@ -1,5 +1,5 @@
 import { CudaIpcError } from "../errors.js";
-import { type Access, native } from "../native.js";
+import { type Access, type NativeAddon, native } from "../native.js";
 import type { ClientConnection } from "../wire/client.js";
 import type { ReplyMessage, RequestMessage, RequestType } from "../wire/messages.js";
 import type { Reply } from "../wire/pending.js";
@@ -9,9 +9,9 @@ import { randomId } from "./ids.js";
 import type { RefCount } from "./ledger-types.js";
 import { Lock, type LockOptions } from "./lock.js";
 import { LockClient } from "./lock-client.js";
-import { mapSlabs } from "./map-slabs.js";
+import { type Mapper, mapSlabs } from "./map-slabs.js";
 import { openAttached } from "./open-attached.js";
-import { OwnerLink } from "./owner-link.js";
+import { type Dialer, OwnerLink } from "./owner-link.js";
 import { attemptUntil, type RequestLimits, withLimits } from "./patience.js";
 import { resumeLeases } from "./resume.js";
 import { type LeaseService, Weights } from "./weights.js";
@@ -27,6 +27,9 @@ export interface AttachRequest {
 interface Granted<K extends RequestType> extends Reply<ReplyMessage<K>> {
   line: ClientConnection;
 }
+
+/** What an attach uses of the addon: another one in a rehearsal. */
+export type AttachAddon = Dialer & Mapper & Pick<NativeAddon, "driverIsUp" | "devices">;
 
 /** How long the end of a lease waits for the owner's word; the memory is unmapped by then. */
 const releaseMs = 5000;
@@ -66,8 +69,11 @@ export class OwnerClient implements LeaseService {
   private readonly link: OwnerLink;
   private readonly locks: LockClient;
 
-  constructor(socket: string) {
-    this.link = new OwnerLink(socket, {
+  constructor(
+    socket: string,
+    private readonly addon: AttachAddon = native,
+  ) {
+    this.link = new OwnerLink(socket, addon, {
       owing: () => this.held.size + this.granted.size + this.debts.size > 0 || this.locks.owing,
       tell: async (line) => {
         await this.resume(line, () => this.held.attachments());
@@ -122,13 +128,14 @@ export class OwnerClient implements LeaseService {
 
   private async attachNow(request: AttachRequest, limits: RequestLimits): Promise<Weights> {
     // Bringing the driver up takes longer than all of the rest: it goes on beside it. What fails is told later.
-    const warm = native.driverIsUp() ? undefined : native.devices().catch(() => {});
+    const warm = this.addon.driverIsUp() ? undefined : this.addon.devices().catch(() => {});
     const lease = randomId();
     const { message, fds, line } = await this.request("attach", { ...request, lease }, limits, lease);
     this.granted.add(lease);
     try {
       await warm;
-      const attachment = await openAttached(message, fds, request.access, (id) => this.end(id));
+      const end = (id: string) => this.end(id);
+      const attachment = await openAttached(message, fds, request.access, end, this.addon);
       const weights = this.hold(attachment, request.access, line);
       if (limits.signal?.aborted) {
         await weights.release({ after: null });
@@ -147,7 +154,7 @@ export class OwnerClient implements LeaseService {
     this.granted.add(newLease);
     const sources = attachment.slabs.map((slab) => ({ ...slab, fd: slab.fd?.duplicate() }));
     try {
-      const slabs = await mapSlabs(sources, access);
+      const slabs = await mapSlabs(sources, access, this.addon);
       const { version, tensors } = attachment;
       return this.hold(new Attachment(newLease, version, slabs, tensors, (id) => this.end(id)), access, line);
     } catch (error) {

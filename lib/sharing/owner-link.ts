@@ -1,11 +1,14 @@
 import { existsSync } from "node:fs";
 import type { CudaIpcError } from "../errors.js";
-import { native } from "../native.js";
+import type { NativeAddon } from "../native.js";
 import { ClientConnection } from "../wire/client.js";
 import type { EventType, OwnerMessages, RequestMessage } from "../wire/messages.js";
 import { retryDelays } from "./patience.js";
 import { journalPath } from "./socket-path.js";
 import { software } from "./software.js";
+
+/** What a line is made with. */
+export type Dialer = Pick<NativeAddon, "connect" | "startChannel" | "chosenProvider">;
 
 export interface LinkOptions {
   /** Whether this process holds, or owes, what an owner must hear of. */
@@ -37,6 +40,7 @@ export class OwnerLink {
 
   constructor(
     private readonly socket: string,
+    private readonly dialer: Dialer,
     private readonly options: LinkOptions,
   ) {}
 
@@ -104,13 +108,13 @@ export class OwnerLink {
   }
 
   private async dial(): Promise<ClientConnection> {
-    const channel = await native.connect(this.socket);
+    const channel = await this.dialer.connect(this.socket);
     const line: ClientConnection = new ClientConnection({
       channel,
-      start: native.startChannel,
+      start: this.dialer.startChannel,
       hello: {
         client: software,
-        driver: { provider: native.chosenProvider(), version: null },
+        driver: { provider: this.dialer.chosenProvider(), version: null },
         devices: null,
       },
       onEvent: (event) => this.options.onEvent(event),
