@@ -1,5 +1,5 @@
 import { EventEmitter } from "node:events";
-import type { CudaIpcError } from "../errors.js";
+import { CudaIpcError } from "../errors.js";
 import type { LoadedSlabs } from "../loading/loaded.js";
 import { closeSlab, type OwnedSlab } from "../loading/owned-slab.js";
 import type { TensorEntry } from "../loading/plan.js";
@@ -135,6 +135,32 @@ export class Catalog extends EventEmitter<CatalogEvents> {
     const { superseded, ...effects } = this.ledger.publish(entry.id);
     this.apply(effects);
     return { entry, superseded };
+  }
+
+  /** Makes a superseded version current again. */
+  reinstate(set: string, id: string): CatalogEntry {
+    const entry = this.entries.get(id);
+    const state = this.ledger.version(id)?.state;
+    if (entry === undefined || entry.set !== set || state === undefined || state === "released") {
+      throw new CudaIpcError(
+        "ERR_CUDA_IPC_NO_VERSION",
+        `The weight set ${JSON.stringify(set)} has no version ${id} any more: a version that nobody holds is freed unless it is pinned. Pin what may have to come back, or load it again.`,
+        { details: { set, version: id } },
+      );
+    }
+    if (state === "current") return entry;
+    if (state !== "superseded" || entry.presence !== "present") {
+      const why =
+        state === "retired" ? "its set was withdrawn" : "its memory has not come back from the owner before";
+      throw new CudaIpcError(
+        state === "retired" ? "ERR_CUDA_IPC_RETIRED" : "ERR_CUDA_IPC_INVALID_STATE",
+        `Version ${entry.number} of ${JSON.stringify(set)} cannot be made current: ${why}. Load it again.`,
+        { details: { set, version: id, state, presence: entry.presence } },
+      );
+    }
+    const { superseded, ...effects } = this.ledger.publish(id);
+    this.apply(effects);
+    return entry;
   }
 
   /** Acts on what the ledger decided, after it was written down. */

@@ -14,7 +14,7 @@ import { openAttached } from "./open-attached.js";
 import { type Dialer, OwnerLink } from "./owner-link.js";
 import { attemptUntil, type RequestLimits, withLimits } from "./patience.js";
 import { resumeLeases } from "./resume.js";
-import { type LeaseService, Weights } from "./weights.js";
+import { type LatestOptions, type LeaseService, Weights } from "./weights.js";
 
 export interface AttachRequest {
   set: string;
@@ -80,7 +80,9 @@ export class OwnerClient implements LeaseService {
         await this.locks.resume(line);
       },
       onEvent: (event) => {
-        if (event.type === "superseded" || event.type === "retired") this.held.tell(event);
+        if (event.type === "superseded" || event.type === "reinstated" || event.type === "retired") {
+          this.held.tell(event);
+        }
       },
       onLate: (request) => this.onLate(request),
       onLost: (error) => this.held.ownerLost(error),
@@ -107,6 +109,10 @@ export class OwnerClient implements LeaseService {
 
   retain(attachment: Attachment, access: Access): Promise<Weights> {
     return this.patiently({ timeout: patienceMs }, (left) => this.retainNow(attachment, access, left));
+  }
+
+  latest(set: string, access: Access, limits: LatestOptions): Promise<Weights> {
+    return this.attach({ set, version: null, checksum: null, access }, limits);
   }
 
   lock(weights: Weights, lease: string, name: string, options: LockOptions): Promise<Lock> {

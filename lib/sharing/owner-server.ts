@@ -121,6 +121,13 @@ export class OwnerServer {
     }
   }
 
+  /** Tells whoever holds a version that it is current again. */
+  announceReinstated({ id, set }: CatalogEntry): void {
+    for (const session of this.ledger.connectionsOf({ version: id })) {
+      this.sessions.get(session)?.connection.notify("reinstated", { set, version: id });
+    }
+  }
+
   announceRetired(set: string): void {
     const versions = this.ledger.versions().flatMap((version) => (version.set === set ? [version.id] : []));
     for (const session of this.ledger.connectionsOf({ set })) {
@@ -242,6 +249,7 @@ export class OwnerServer {
       const entry = this.catalog.get(id);
       const state = this.ledger.version(id)?.state;
       if (entry === undefined) continue;
+      if (state === "current") connection?.notify("reinstated", { set: entry.set, version: id });
       if (state === "retired") connection?.notify("retired", { set: entry.set, versions: [id] });
       const by = this.ledger.current(entry.set);
       if (state === "superseded" && by !== undefined) {

@@ -14,10 +14,11 @@ import {
 import type { LockStatus } from "../wire/values.js";
 import type { Catalog, CatalogEntry } from "./catalog.js";
 import { receiveHandover } from "./handover-receive.js";
-import { randomId } from "./ids.js";
+import { isId, randomId } from "./ids.js";
 import { Journal } from "./journal.js";
 import type { Ledger } from "./ledger.js";
 import { recordLocks } from "./lock-record.js";
+import { explainNoRoom } from "./no-room.js";
 import type { CloseOptions, LoadOptions, OwnerEvents, OwnerOptions, Recovery } from "./owner-options.js";
 import { OwnerServer } from "./owner-server.js";
 import { adoptState, exportState, type OwnerParts } from "./owner-state.js";
@@ -227,7 +228,11 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
     }
     return queue.run(async () => {
       signal.throwIfAborted();
-      const loaded = await loadWeights(source, { ...options, loading: this.loading, signal });
+      const loaded = await loadWeights(source, { ...options, loading: this.loading, signal }).catch(
+        (error) => {
+          throw explainNoRoom(error, name, this.catalog.list());
+        },
+      );
       if (signal.aborted) {
         await Promise.all(loaded.slabs.map(closeSlab));
         throw signal.reason;
@@ -238,6 +243,24 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
       this.server.announceVersion(entry);
       return this.handle(entry);
     });
+  }
+
+  /**
+   * Makes a version current again that is still held or pinned; the one that was current is superseded, and freed
+   * unless it is held or pinned itself. Does not wait for loads: one that is under way is published when it is done.
+   *
+   * Errors: ERR_CUDA_IPC_NO_VERSION (freed, or never of this set), ERR_CUDA_IPC_RETIRED (withdrawn).
+   */
+  async rollback(name: string, version: string): Promise<Version> {
+    this.assertOpen();
+    if (!isId(version)) throw invalidArgument("version", "the id of a version", version);
+    const before = this.catalog.current(name);
+    const entry = this.catalog.reinstate(name, version);
+    if (before !== entry) {
+      this.server.announceVersion(entry);
+      this.server.announceReinstated(entry);
+    }
+    return this.handle(entry);
   }
 
   /** The current version of a set; undefined when there is none. */

@@ -14,7 +14,14 @@ import { Tensor } from "./tensor.js";
 export interface LeaseService {
   refCount(version: string): Promise<RefCount>;
   retain(attachment: Attachment, access: Access): Promise<Weights>;
+  latest(set: string, access: Access, limits: LatestOptions): Promise<Weights>;
   lock(weights: Weights, lease: string, name: string, options: LockOptions): Promise<Lock>;
+}
+
+export interface LatestOptions {
+  /** Milliseconds until ERR_CUDA_IPC_TIMEOUT when the owner does not answer; default 10,000. */
+  timeout?: number;
+  signal?: AbortSignal;
 }
 
 export interface ReleaseOptions {
@@ -28,6 +35,8 @@ export interface ReleaseOptions {
 interface WeightsEvents {
   /** Another version of the set was published. These weights stay valid until released. */
   superseded: [{ set: string; version: string }];
+  /** The set has gone back to this version: it is current again. */
+  reinstated: [{ set: string; version: string }];
   /** The set was withdrawn. These weights stay valid until released. */
   retired: [{ set: string }];
   /** The connection to the owner is gone. Mapped memory stays valid. */
@@ -141,6 +150,17 @@ export class Weights extends EventEmitter<WeightsEvents> implements AsyncDisposa
   /** The owner's count of leases on this version; `exact` is false while the owner is recovering. */
   refCount(): Promise<RefCount> {
     return this.service.refCount(this.attachment.version.id);
+  }
+
+  /**
+   * The set's current version, with the same access: a lease of its own, to be released like any other, also when it is
+   * on the version that these weights are. These weights stay what they are.
+   *
+   * Errors: as `attach`.
+   */
+  async latest({ timeout = 10_000, signal }: LatestOptions = {}): Promise<Weights> {
+    signal?.throwIfAborted();
+    return this.service.latest(this.name, this.access, { timeout, signal });
   }
 
   /** One more lease of its own on the same version, without another mapping. */

@@ -113,6 +113,7 @@ export class ClientConnection {
         this.receiveError(message);
         return;
       case "superseded":
+      case "reinstated":
       case "retired":
       case "closing":
       case "mirrorChanged":

@@ -110,6 +110,7 @@ export const ownerSchemas = {
   ...successionReplies,
   ...successionEvents,
   superseded: message("superseded", { set: setName, version: id, by: id }),
+  reinstated: message("reinstated", { set: setName, version: id }),
   retired: message("retired", { set: setName, versions: Type.Array(id) }),
   closing: message("closing", { reason: Type.String() }),
   error: message("error", {
@@ -135,6 +136,12 @@ export type OwnerMessage = OwnerMessages[keyof OwnerMessages];
 export type RequestType = keyof typeof replyTypes;
 export type RequestMessage<K extends RequestType = RequestType> = ClientMessages[K];
 export type ReplyMessage<K extends RequestType = RequestType> = OwnerMessages[(typeof replyTypes)[K]];
-export type EventType = "superseded" | "retired" | "closing" | "mirrorChanged" | "mirrorMemory";
+export type EventType =
+  | "superseded"
+  | "reinstated"
+  | "retired"
+  | "closing"
+  | "mirrorChanged"
+  | "mirrorMemory";
 
 export type Schemas = Record<string, TObject>;

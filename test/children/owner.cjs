@@ -97,6 +97,7 @@ serve({
   versions: () => owner.versions().map(facts),
   waitForRefCount: (id, count) => find(id).waitForRefCount((now) => now === count),
   waitForFreed: (id) => find(id)?.whenFreed(),
+  rollback: async (name, id) => facts(await owner.rollback(name, id)),
   retire: (name) => owner.retire(name),
   close: (options) => owner.close(options),
   driverIsUp: () => native.driverIsUp(),

@@ -30,7 +30,7 @@ process.on("warning", (warning) => {
 function keep(weights) {
   const key = next++;
   held.set(key, weights);
-  for (const event of ["superseded", "retired", "ownerlost", "ownerfound"]) {
+  for (const event of ["superseded", "reinstated", "retired", "ownerlost", "ownerfound"]) {
     weights.on(event, (detail) =>
       serve.emit(event, { key, detail: detail instanceof Error ? detail.code : detail }),
     );
@@ -105,6 +105,9 @@ serve({
   },
   async retain(key) {
     return keep(await held.get(key).retain());
+  },
+  async latest(key, options) {
+    return keep(await held.get(key).latest(options));
   },
   async release(key) {
     await held.get(key).release();
