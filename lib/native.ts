@@ -245,6 +245,11 @@ export interface LoadOptions {
   /** Called on the event loop, at most every 50 ms, and once at the end, with bytes on the device so far. */
   onProgress?: (bytes: number) => void;
   cancel?: NativeCancel;
+  /**
+   * Also computes the checksum of so many bytes from `base` on, while they are still arriving. What no run covers
+   * must be zero already.
+   */
+  checksumBytes?: number;
 }
 
 export interface LoadResult {
@@ -252,6 +257,8 @@ export interface LoadResult {
   seconds: number;
   stagingBytes: number;
   threads: number;
+  /** 16 bytes, as `checksum` computes them; with `checksumBytes` only. */
+  checksum?: Buffer;
 }
 
 /** A flag that a running load looks at between chunks. */

@@ -71,7 +71,7 @@ async function fillSlab(
     // Many small gaps: one pass over everything is quicker than a call for each.
     const gaps: SlabPlan["gaps"] = plan.gaps.length > 64 ? [[0, plan.bytes]] : plan.gaps;
     for (const [offset, bytes] of gaps) await native.memset(device, base + BigInt(offset), 0, 1, bytes);
-    await native.load({
+    const { checksum } = await native.load({
       device,
       base,
       sources: parts,
@@ -79,10 +79,10 @@ async function fillSlab(
       threads,
       onProgress: progress.slab(),
       cancel,
+      checksumBytes: plan.bytes,
     });
-    const checksum = await native.checksum(device, base, plan.bytes);
     const facts = { id, device: uuid!, bytes: memory.bytes, sharing };
-    return { slab: await keep(memory, facts), checksum };
+    return { slab: await keep(memory, facts), checksum: checksum! };
   } catch (error) {
     await memory.close();
     throw error;

@@ -54,6 +54,8 @@ void read_options(const Napi::Object& options, LoadJob& job) {
   const Napi::Value chunk_bytes = options.Get("chunkBytes");
   if (!is_absent(chunk_bytes))
     plan.chunk_bytes = integer_argument(chunk_bytes, "chunkBytes", kLeastChunkBytes, kMostChunkBytes);
+  const Napi::Value checksum_bytes = options.Get("checksumBytes");
+  if (!is_absent(checksum_bytes)) job.checksum_bytes = bytes_argument(checksum_bytes, "checksumBytes", 1);
   job.cancel = cancel_argument(options.Get("cancel"), "cancel");
   const Napi::Value on_progress = options.Get("onProgress");
   if (!is_absent(on_progress))
@@ -82,7 +84,7 @@ Napi::Value start_load(const Napi::CallbackInfo& info) {
   }
   job->begin(env);
   // A failure travels as a result: references have to be released on the environment's thread either way.
-  using Outcome = std::variant<LoadResult, Error>;
+  using Outcome = std::variant<LoadJob::Outcome, Error>;
   return run_async(
       env,
       [use = JobUse(job)]() mutable -> Outcome {
@@ -98,12 +100,14 @@ Napi::Value start_load(const Napi::CallbackInfo& info) {
       [job](Napi::Env env, Outcome& outcome) -> Napi::Value {
         job->settle(env);
         if (const auto* error = std::get_if<Error>(&outcome)) throw *error;
-        const auto& result = std::get<LoadResult>(outcome);
+        const auto& [result, checksum] = std::get<LoadJob::Outcome>(outcome);
         Napi::Object object = Napi::Object::New(env);
         object["bytes"] = static_cast<double>(result.bytes);
         object["seconds"] = result.seconds;
         object["stagingBytes"] = static_cast<double>(result.staging_bytes);
         object["threads"] = result.threads;
+        if (checksum)
+          object["checksum"] = Napi::Buffer<unsigned char>::Copy(env, checksum->data(), checksum->size());
         return object;
       });
 }

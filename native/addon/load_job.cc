@@ -28,7 +28,7 @@ void LoadJob::take_back(Napi::Env env) {
   memory.clear();
 }
 
-LoadResult LoadJob::run() {
+LoadJob::Outcome LoadJob::run() {
   // The last report is queued before the promise settles, whatever the outcome, and so comes before it.
   struct LastReport {
     LoadJob& job;
@@ -36,7 +36,14 @@ LoadResult LoadJob::run() {
       if (job.reports_) job.post_progress();
     }
   } last_report{*this};
-  return load(plan, *this);
+  struct Summing {  // gone when run() returns, whatever the outcome
+    std::optional<StreamedChecksum>& checksum;
+    ~Summing() { checksum.reset(); }
+  } summing{checksum_};
+  if (checksum_bytes != 0) checksum_.emplace(plan, checksum_bytes);
+  Outcome outcome{load(plan, *this), std::nullopt};
+  if (checksum_) outcome.checksum = checksum_->finish();
+  return outcome;
 }
 
 void LoadJob::end() {
@@ -59,6 +66,10 @@ void LoadJob::arrived(size_t bytes) {
   if (now < due || !next_report_.compare_exchange_strong(due, next)) return;
   // An event loop that is behind gets one report with the newest number, not a queue of old ones.
   if (!report_posted_.exchange(true)) post_progress();
+}
+
+void LoadJob::landing(cu::CUstream stream, size_t target, size_t bytes) {
+  if (checksum_) checksum_->landing(stream, target, bytes);
 }
 
 void LoadJob::post_progress() {

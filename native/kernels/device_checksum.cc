@@ -27,9 +27,10 @@ unsigned blocks_for(int device, size_t bytes) {
       std::min<size_t>(useful, kBlocksPerMultiprocessor * static_cast<size_t>(multiprocessors)));
 }
 
-// A kernel that reads memory that is not there costs the process its context: ask before. A range may lie
-// across several mappings side by side.
-void require_memory(cu::CUdeviceptr pointer, size_t bytes) {
+}  // namespace
+
+// A range may lie across several mappings side by side.
+void require_device_memory(cu::CUdeviceptr pointer, size_t bytes) {
   for (size_t known = 0; known < bytes;) {
     cu::CUdeviceptr base = 0;
     size_t size = 0;
@@ -45,28 +46,34 @@ void require_memory(cu::CUdeviceptr pointer, size_t bytes) {
   }
 }
 
-}  // namespace
+void launch_checksum(cu::CUfunction kernel, int device, cu::CUstream stream, cu::CUdeviceptr pointer,
+                     size_t bytes, size_t first_word, cu::CUdeviceptr sums) {
+  launch(kernel, blocks_for(device, bytes), kThreads, stream, pointer, Word{bytes}, Word{first_word}, sums);
+}
 
-Checksum device_checksum(int device, cu::CUdeviceptr pointer, size_t bytes) {
-  ChecksumSums sums;
-  if (bytes != 0) {
-    const ContextScope scope(device);
-    require_memory(pointer, bytes);
-    const cu::CUfunction kernel = builtin_kernels(device).function("cuda_ipc_checksum");
-    const DeviceMemory device_sums(device, sizeof(sums));
-    const Stream stream(device, cu::CU_STREAM_DEFAULT);
-    CUDA_IPC_CHECK(cuMemsetD8Async(device_sums.pointer(), 0, sizeof(sums), stream.get()));
-    launch(kernel, blocks_for(device, bytes), kThreads, stream.get(), pointer, Word{bytes}, Word{0},
-           device_sums.pointer());
-    // The copy to plain memory waits for the kernel; the stream is empty when this returns.
-    CUDA_IPC_CHECK(cuMemcpyDtoHAsync(&sums, device_sums.pointer(), sizeof(sums), stream.get()));
-    CUDA_IPC_CHECK(cuStreamSynchronize(stream.get()));
-  }
+Checksum finished(const ChecksumSums& sums, size_t bytes) {
   unsigned char result[16];
   checksum_finish(sums, bytes, result);
   Checksum checksum;
   std::copy(std::begin(result), std::end(result), checksum.begin());
   return checksum;
+}
+
+Checksum device_checksum(int device, cu::CUdeviceptr pointer, size_t bytes) {
+  ChecksumSums sums;
+  if (bytes != 0) {
+    const ContextScope scope(device);
+    require_device_memory(pointer, bytes);
+    const cu::CUfunction kernel = builtin_kernels(device).function("cuda_ipc_checksum");
+    const DeviceMemory device_sums(device, sizeof(sums));
+    const Stream stream(device, cu::CU_STREAM_DEFAULT);
+    CUDA_IPC_CHECK(cuMemsetD8Async(device_sums.pointer(), 0, sizeof(sums), stream.get()));
+    launch_checksum(kernel, device, stream.get(), pointer, bytes, 0, device_sums.pointer());
+    // The copy to plain memory waits for the kernel; the stream is empty when this returns.
+    CUDA_IPC_CHECK(cuMemcpyDtoHAsync(&sums, device_sums.pointer(), sizeof(sums), stream.get()));
+    CUDA_IPC_CHECK(cuStreamSynchronize(stream.get()));
+  }
+  return finished(sums, bytes);
 }
 
 }  // namespace cuda_ipc

@@ -73,6 +73,7 @@ class Load {
       auto chunk = ring.take();
       sources_[part.source]->read(part.offset, chunk->memory.data(), part.bytes);
       ring.copy(std::move(chunk), plan_.base + part.target, part.bytes);
+      observer_.landing(ring.stream(), part.target, part.bytes);
     }
     ring.drain();
     staging_bytes_ += ring.pinned_bytes();

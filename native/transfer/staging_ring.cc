@@ -19,8 +19,9 @@ StagingRing::StagingRing(int device, size_t chunk_bytes, std::function<void(size
       stream_(device, cu::CU_STREAM_NON_BLOCKING) {}
 
 StagingRing::~StagingRing() {
-  if (in_flight_.empty()) return;
-  // On the way out of a failure: the copies must not outlive their source, nor their target's owner.
+  if (idle_) return;
+  // On the way out of a failure: what is enqueued must not outlive the copies' source, nor their target's
+  // owner.
   undo(device_, [this](const cu::Table& table) { table.cuStreamSynchronize(stream_.get()); });
 }
 
@@ -37,6 +38,7 @@ std::unique_ptr<StagingRing::Chunk> StagingRing::take() {
 
 void StagingRing::copy(std::unique_ptr<Chunk> chunk, cu::CUdeviceptr to, size_t bytes) {
   chunk->in_flight = bytes;
+  idle_ = false;
   chunk->memory.lock();
   in_flight_.push_back(std::move(chunk));
   const Chunk& last = *in_flight_.back();
@@ -49,6 +51,8 @@ void StagingRing::drain() {
     in_flight_.front()->copied.wait();
     pop_arrived();
   }
+  CUDA_IPC_CHECK(cuStreamSynchronize(stream_.get()));
+  idle_ = true;
 }
 
 std::unique_ptr<StagingRing::Chunk> StagingRing::pop_arrived() {

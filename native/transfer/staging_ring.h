@@ -32,8 +32,10 @@ class StagingRing {
   std::unique_ptr<Chunk> take();
   // Begins to copy the first `bytes` of the chunk, and takes it back.
   void copy(std::unique_ptr<Chunk> chunk, cu::CUdeviceptr to, size_t bytes);
-  // Waits until everything has arrived.
+  // Waits until everything has arrived, and what was enqueued behind it is done.
   void drain();
+  // Where the copies are enqueued, in order.
+  cu::CUstream stream() const { return stream_.get(); }
 
   size_t pinned_bytes() const { return chunks_made_ * chunk_bytes_; }
 
@@ -44,6 +46,7 @@ class StagingRing {
   size_t chunk_bytes_;
   std::function<void(size_t)> arrived_;
   size_t chunks_made_ = 0;
+  bool idle_ = true;  // nothing was enqueued since the last drain()
   Stream stream_;
   std::deque<std::unique_ptr<Chunk>> in_flight_;  // oldest first; goes before the stream
 };

@@ -1,0 +1,60 @@
+// The checksum of memory that a load is filling: summed piece by piece, as the pieces land.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <vector>
+
+#include "driver/error.h"
+#include "kernels/checksum.h"
+#include "kernels/device_checksum.h"
+#include "memory/device_memory.h"
+#include "transfer/plan.h"
+
+namespace cuda_ipc {
+
+// Gives what device_checksum() gives for the first `bytes` of the plan's target, without a pass of its own:
+// each piece is read by the stream that has just copied it, while other streams copy others. What no run
+// covers must be zero before the load begins; it is summed at the end. Plans that cannot be summed this way
+// (pieces that do not begin at words, many gaps) are summed in one pass at the end.
+class StreamedChecksum {
+ public:
+  // Loads the kernels on a thread of its own: their first use in a process takes some ms, in which the first
+  // pieces can land.
+  StreamedChecksum(const LoadPlan& plan, size_t bytes);
+  ~StreamedChecksum();
+  StreamedChecksum(const StreamedChecksum&) = delete;
+  StreamedChecksum& operator=(const StreamedChecksum&) = delete;
+
+  // From any thread, with the device's context current: the copy of a piece is in the stream.
+  void landing(cu::CUstream stream, size_t target, size_t bytes);
+
+  // When everything has landed, and what landing() put into streams is done. Throws what went wrong.
+  Checksum finish();
+
+ private:
+  struct Piece {
+    size_t target;
+    size_t bytes;
+  };
+
+  bool plan_pieces();
+  void prepare() noexcept;
+  void sum(cu::CUstream stream, Piece piece);
+
+  const LoadPlan& plan_;
+  const size_t bytes_;
+  std::vector<Piece> gaps_;
+  const bool streamed_;
+  std::optional<DeviceMemory> sums_;
+  std::atomic<cu::CUfunction> kernel_{nullptr};
+  std::optional<Error> failure_;  // of prepare()
+  std::mutex mutex_;
+  std::vector<Piece> early_;  // landed before the kernel was there
+  std::thread preparing_;
+};
+
+}  // namespace cuda_ipc
