@@ -41,6 +41,7 @@ export class Attachment {
   private ending: Promise<void> | undefined;
   private pending = 0;
   private idle: (() => void) | undefined;
+  private readonly endings: (() => Promise<void>)[] = [];
 
   constructor(
     readonly lease: string,
@@ -90,6 +91,11 @@ export class Attachment {
     }
   }
 
+  /** Has something freed at the lease's end, when nothing uses the memory any more. */
+  beforeEnd(ending: () => Promise<void>): void {
+    this.endings.push(ending);
+  }
+
   /** Unmaps when the work that `after` stands for is done, then ends the lease. A second call changes nothing. */
   end(after?: NativeStream | NativeEvent | null): Promise<void> {
     this.ending ??= this.finish(after);
@@ -102,7 +108,10 @@ export class Attachment {
         this.idle = resolve;
       });
     }
-    const closed = await Promise.allSettled(this.slabs.map((slab) => slab.mapping.close(after)));
+    const closed = await Promise.allSettled([
+      ...this.endings.map((ending) => ending()),
+      ...this.slabs.map((slab) => slab.mapping.close(after)),
+    ]);
     for (const { fd } of this.slabs) fd?.close();
     await this.onEnd(this.lease);
     const failed = closed.find((result) => result.status === "rejected");

@@ -1,8 +1,11 @@
+import { checkInteger } from "../cuda/check.js";
 import { CudaIpcError, invalidArgument } from "../errors.js";
 import { type Dtype, type HostArray, hostArray } from "../formats/dtypes.js";
 import type { TensorEntry } from "../loading/plan.js";
 import { native } from "../native.js";
+import { atomicAddition, builtinKernel } from "./atomic-add.js";
 import type { Attachment } from "./attachment.js";
+import { withScratch } from "./scratch.js";
 import type { Weights } from "./weights.js";
 
 /** A named view into the device memory of a weight set. Holds its Weights, and so the lease, alive. */
@@ -72,17 +75,42 @@ export class Tensor {
         data?.byteLength ?? data,
       );
     }
-    if (this.weights.access !== "readwrite") {
-      throw new CudaIpcError(
-        "ERR_CUDA_IPC_READ_ONLY",
-        `Tensor ${JSON.stringify(this.name)} is mapped read-only. Publish the version with { writable: true } and ` +
-          'attach with { access: "readwrite" } to write it.',
-      );
-    }
+    this.assertWritable();
     const source = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
     return this.attachment.use(async () => {
       if (this.bytes > 0) await native.memcpyHtoD(this.device, this.address, source);
     });
+  }
+
+  /**
+   * Adds to one element (in row-major order), as one atomic operation for every process that has the memory mapped, and
+   * resolves with the value from before: a number, or a bigint for 64 bits. Integers wrap around. For U32, I32, U64,
+   * I64 and F32; other dtypes are refused with ERR_CUDA_IPC_NO_ATOMICS. Needs write access like `write`.
+   */
+  async atomicAdd(index: number, value: number | bigint): Promise<number | bigint> {
+    const { kernel, bytes, argument, read } = atomicAddition(this.dtype, value);
+    checkInteger("index", index, 0, this.bytes / bytes - 1);
+    this.assertWritable();
+    return this.attachment.use(async () => {
+      const add = await builtinKernel(this.device, kernel);
+      return withScratch(this.attachment, this.device, async (previous) => {
+        const target = { pointer: this.address + BigInt(index * bytes) };
+        add.launch(1, 1, 1, 32, 1, 1, 0, undefined, [target, argument, { pointer: previous }]);
+        const before = Buffer.from(new ArrayBuffer(bytes));
+        // In the order of the default stream: after the kernel.
+        await native.memcpyDtoH(this.device, before, previous);
+        return read(before);
+      });
+    });
+  }
+
+  private assertWritable(): void {
+    if (this.weights.access === "readwrite") return;
+    throw new CudaIpcError(
+      "ERR_CUDA_IPC_READ_ONLY",
+      `Tensor ${JSON.stringify(this.name)} is mapped read-only. Publish the version with { writable: true } and ` +
+        'attach with { access: "readwrite" } to write it.',
+    );
   }
 
   /** The 128-bit checksum of the tensor's bytes, computed on the device: 32 hex characters. */
