@@ -17,14 +17,16 @@ const exitMs = 15_000;
 
 /** A process of the run: asked, killed, stopped. `Of` is the type of its commands. */
 export class Child<Of extends Commands> extends EventEmitter<ChildEvents> {
-  /** SIGKILL was sent. */
-  killed = false;
+  /** When SIGKILL was sent. */
+  killedAt: number | undefined;
   private ending = false;
   private stderr = "";
   private readonly process: ChildProcess;
   private readonly waiting = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>();
   private next = 0;
   private readonly gone: Promise<string>;
+  /** When it said what of itself. */
+  private readonly notes = new Map<string, number>();
 
   constructor(
     readonly name: string,
@@ -45,6 +47,10 @@ export class Child<Of extends Commands> extends EventEmitter<ChildEvents> {
     const silent = once(this.process, "disconnect");
     const exited = once(this.process, "exit");
     this.gone = Promise.all([exited, silent]).then(([[code, signal]]) => this.ended(String(signal ?? code)));
+  }
+
+  get killed(): boolean {
+    return this.killedAt !== undefined;
   }
 
   get pid(): number {
@@ -68,9 +74,24 @@ export class Child<Of extends Commands> extends EventEmitter<ChildEvents> {
 
   /** Resolves when nothing of it is left. */
   async kill(): Promise<void> {
-    this.killed = true;
+    this.killedAt = performance.now();
     this.process.kill("SIGKILL");
     await patience(this.gone, exitMs, `${this.name} to die of SIGKILL`);
+  }
+
+  /** Resolves when it has said that this happened to it, with the time of that in milliseconds. */
+  whenNoted(name: string): Promise<number> {
+    const noted = new Promise<number>((resolve) => {
+      const look = () => {
+        const time = this.notes.get(name);
+        if (time === undefined) return;
+        this.off("note", look);
+        resolve(time);
+      };
+      this.on("note", look);
+      look();
+    });
+    return patience(noted, answerMs, `${this.name} to be ${name}`);
   }
 
   stop(): void {
@@ -79,11 +100,6 @@ export class Child<Of extends Commands> extends EventEmitter<ChildEvents> {
 
   continue(): void {
     this.process.kill("SIGCONT");
-  }
-
-  /** It may end by itself from here on. */
-  mayEnd(): void {
-    this.ending = true;
   }
 
   /** Lets it end by itself, and says how it did: "0", or the name of a signal. */
@@ -101,6 +117,7 @@ export class Child<Of extends Commands> extends EventEmitter<ChildEvents> {
 
   private receive(told: Told): void {
     if ("note" in told) {
+      this.notes.set(told.note, performance.now());
       this.emit("note", told);
       return;
     }

@@ -12,9 +12,11 @@ export async function takeDown(fleet: Fleet, findings: Findings, usedBefore: num
   const workers = await Promise.all(fleet.slots.map((slot) => slot.worker()));
   await Promise.all(workers.map(async (worker) => fleet.leak(worker.name, await worker.call("release"))));
   await countLeases(fleet, findings);
-  const { owner } = fleet;
+  const { owner, standby } = fleet;
+  fleet.leak(standby.name, await standby.call("close"));
   fleet.leak(owner.name, await owner.call("close"));
   await Promise.all(workers.map((worker) => finish(fleet, worker)));
+  await fleet.end(standby);
   await fleet.end(owner);
   await countDeviceBytes(fleet, findings, usedBefore);
   await fleet.end(fleet.observer);

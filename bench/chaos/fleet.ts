@@ -7,7 +7,7 @@ import { inputs, matrixOf, outputs, tensorName } from "./content.js";
 import type { Findings } from "./findings.js";
 import type { Log } from "./log.js";
 import type { Commands, Surplus } from "./messages.js";
-import { Slot } from "./slot.js";
+import { Slot, type Worker } from "./slot.js";
 import type { Versions } from "./versions.js";
 
 /** An owner, or a standby. */
@@ -31,7 +31,9 @@ export class Fleet {
   readonly slots: Slot[];
   readonly observer: Child<ObserverCommands>;
   private present: Keeper | undefined;
+  private second: Keeper | undefined;
   private keepers = 0;
+  private alive = 0;
   private readonly all = new Set<Child<Commands>>();
 
   constructor(private readonly parts: Parts) {
@@ -48,11 +50,16 @@ export class Fleet {
     return this.present!;
   }
 
-  /** An owner with a first version, and its workers. */
+  get standby(): Keeper {
+    return this.second!;
+  }
+
+  /** An owner with a first version, its standby, and its workers. */
   async start(): Promise<void> {
     await this.startOwner();
+    await this.startStandby();
     await this.load(undefined);
-    await Promise.all(this.slots.map((slot) => slot.start()));
+    await this.startWorkers(this.slots);
   }
 
   async startOwner(): Promise<void> {
@@ -61,18 +68,82 @@ export class Fleet {
     this.present = owner;
   }
 
+  async startStandby(): Promise<void> {
+    const standby = this.newKeeper();
+    await standby.call("standby", this.socket);
+    this.second = standby;
+  }
+
+  /** The owner is dead: its standby is the owner when this resolves, and another one stands by. */
+  async failOver(): Promise<string> {
+    const { standby, owner } = this;
+    const time = (await standby.whenNoted("owner")) - owner.killedAt!;
+    this.present = standby;
+    await this.startStandby();
+    return `${standby.name} took over ${Math.round(time)} ms after the kill`;
+  }
+
+  /** A process that listens, or stands by, when it is told to. */
+  async newRunner(): Promise<Keeper> {
+    const runner = this.newKeeper();
+    await runner.call("ready");
+    return runner;
+  }
+
+  /** The owner is dying: its standby and another process run for the socket. Resolves when one of them has it. */
+  async race(runner: Keeper): Promise<void> {
+    const { standby } = this;
+    const started = runner.call("listenOrStandBy", this.socket);
+    const won = (keeper: Keeper) => keeper.whenNoted("owner").then(() => keeper);
+    const winner = await Promise.race([won(standby), won(runner)]);
+    await started;
+    this.present = winner;
+    this.second = winner === runner ? standby : runner;
+  }
+
+  /** Another process becomes the owner, and the old one ends clean. */
+  async handOver(): Promise<void> {
+    const old = this.owner;
+    const successor = this.newKeeper();
+    await successor.call("takeOver", this.socket);
+    this.present = successor;
+    await old.whenNoted("handed over");
+    this.leak(old.name, await old.call("close"));
+    await this.end(old);
+  }
+
   /**
-   * Waits until the owner has made up for the one before it. What nobody has given back is loaded anew if it was the
-   * current version. Returns what was lost, for people.
+   * Waits until the owner has made up for the one before it. Where nobody has given the current version back, another
+   * one is loaded. Returns the numbers of the versions that were lost, and what has happened, for people.
    */
-  async recover(): Promise<string[]> {
+  async recover(): Promise<{ lost: number[]; texts: string[] }> {
     const { restored, lost } = await this.owner.call("whenRecovered");
     const { versions } = await this.owner.call("ledger");
-    const texts = [`${restored.length} versions restored`];
-    if (lost.length > 0) texts.push(`version ${lost.join(", ")} lost, which nobody held`);
+    const texts = restored.length > 0 ? [`version ${restored.join(", ")} given back`] : [];
+    if (lost.length > 0) texts.push(`version ${lost.join(", ")} lost`);
     if (!versions.some(({ state }) => state === "current"))
       texts.push(`loaded ${await this.load(undefined)}`);
-    return texts;
+    return { lost, texts };
+  }
+
+  /** Kills the processes in these slots, and returns when they are dead. */
+  async killWorkers(slots: readonly Slot[]): Promise<Worker[]> {
+    this.parts.findings.figures.kills.worker += slots.length;
+    return Promise.all(slots.map((slot) => slot.kill()));
+  }
+
+  async startWorkers(slots: readonly Slot[]): Promise<void> {
+    await Promise.all(slots.map((slot) => this.startWorker(slot)));
+  }
+
+  private async startWorker(slot: Slot): Promise<void> {
+    await slot.start();
+    if (this.slots.every((other) => other === slot || other.serving === undefined)) this.alive = slot.since;
+  }
+
+  /** When there was a worker again after the last time that there was none. */
+  get aliveSince(): number {
+    return this.alive;
   }
 
   /** Has the owner load a content that no version has had, from a file or from memory. */
@@ -128,7 +199,7 @@ export class Fleet {
   }
 
   private newKeeper(): Keeper {
-    return this.watched(new Child(`owner ${++this.keepers}`, ownerProgram));
+    return this.watched(new Child(`keeper ${++this.keepers}`, ownerProgram));
   }
 
   private watched<Of extends Commands>(child: Child<Of>): Child<Of> {

@@ -30,7 +30,7 @@ export function readOptions(argv: readonly string[]): Options {
     )
     .option("--workers <n>", "processes that serve", whole(1, 64), 4)
     .option("--concurrency <n>", "requests under way at each worker", whole(1, 256), 4)
-    .option("--pause <ms>", "between an answer and the next request of its lane", whole(0, 10_000), 10)
+    .option("--pause <ms>", "between an answer and the next request of its lane", whole(0, 10_000), 5)
     .addOption(
       new Option("--seed <n>", "the schedule").argParser(whole(0, 0xffff_ffff)).default(undefined, "random"),
     )

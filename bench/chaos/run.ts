@@ -25,7 +25,14 @@ export async function run(options: Options, folder: string, findings: Findings, 
     const usedBefore = await fleet.observer.call("usedBytes");
     await fleet.start();
     const { slots } = fleet;
-    const traffic = new Traffic({ slots, concurrency, pauseMs, versions, findings });
+    const traffic = new Traffic({
+      slots,
+      concurrency,
+      pauseMs,
+      versions,
+      findings,
+      aliveSince: () => fleet.aliveSince,
+    });
     traffic.start();
     await settle(fleet, findings);
     log.line(`${workers} workers serve, ${concurrency} requests at a time each`);
@@ -45,10 +52,12 @@ async function wreak(options: Options, fleet: Fleet, findings: Findings, log: Lo
   const end = performance.now() + 1000 * options.seconds;
   const fewest = options.seconds >= completeFromSeconds ? events.length : 1;
   let steps = 0;
+  let rested = true;
   for (const { event, pauseMs, seed, settles } of schedule(findings.figures.seed, events)) {
     if (performance.now() >= end && steps >= fewest) break;
     await delay(pauseMs);
-    log.event(event.kind, await event.run({ fleet, findings, random: new Random(seed) }));
+    log.event(event.kind, await event.run({ fleet, findings, random: new Random(seed), rested }));
+    rested = settles;
     if (settles) await settle(fleet, findings);
     if (steps++ === 0 && options.inject === "wrong-answer") await plant(fleet, options.inject, log);
   }

@@ -45,7 +45,12 @@ async function compare(fleet: Fleet): Promise<Disagreement | undefined> {
       held.set(version, holders.set(serving.pid, (holders.get(serving.pid) ?? 0) + 1));
     }
   }
-  return differences(ledger, held);
+  const found = differences(ledger, held);
+  if (found !== undefined) return found;
+  const mirrored = await fleet.standby.call("mirrored");
+  return mirrored === ledger.versions.length
+    ? undefined
+    : { awaited: "the standby to hold what the owner has" };
 }
 
 function differences(ledger: LedgerView, held: Map<string, Map<number, number>>): Disagreement | undefined {

@@ -8,6 +8,8 @@ const program = path.join(__dirname, "actors", "worker.js");
 
 /** One worker's place: when its process is killed, another takes it. */
 export class Slot {
+  /** When the process that serves here was ready. */
+  since = 0;
   private present: Worker | undefined;
   private generation = 0;
   private readonly waiting: ((worker: Worker) => void)[] = [];
@@ -34,6 +36,7 @@ export class Slot {
     this.watch(worker);
     await worker.call("begin", this.socket, this.concurrency);
     this.present = worker;
+    this.since = performance.now();
     for (const resolve of this.waiting.splice(0)) resolve(worker);
   }
 

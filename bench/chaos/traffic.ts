@@ -10,6 +10,8 @@ interface Parts {
   pauseMs: number;
   versions: Versions;
   findings: Findings;
+  /** When there was a worker again after the last time that there was none. */
+  aliveSince(): number;
 }
 
 /** Closed-loop traffic: so many lanes for each worker, each with one request under way. */
@@ -56,10 +58,12 @@ export class Traffic {
     }
   }
 
+  /** Time in which no worker was there to answer is no outage of a live one. */
   private answered(): void {
     const now = performance.now();
     const { figures } = this.parts.findings;
-    figures.longestOutageMs = Math.max(figures.longestOutageMs, Math.round(now - this.lastAnswer));
+    const silence = now - Math.max(this.lastAnswer, this.parts.aliveSince());
+    figures.longestOutageMs = Math.max(figures.longestOutageMs, Math.round(silence));
     this.lastAnswer = now;
   }
 }

@@ -51,9 +51,10 @@ test("a short run keeps every promise, and everything happens in it", async () =
   expect(Object.keys(json.kills)).toEqual(["worker", "owner", "loader", "standby"]);
   const nothing = { failedRequests: 0, wrongAnswers: 0, ledgerErrors: 0, leakedLeases: 0, leakedFds: 0 };
   expect(json, log).toMatchObject({ ...nothing, leakedDeviceBytes: 0 });
-  for (const victim of ["worker", "owner", "loader"]) {
+  for (const victim of ["worker", "owner", "loader", "standby"]) {
     expect(json.kills[victim], `${victim}s killed`).toBeGreaterThan(0);
   }
+  expect(json.handovers).toBeGreaterThan(0);
   expect(json.versions).toBeGreaterThan(1);
   expect(json.requests).toBeGreaterThan(100);
 }, 180_000);
@@ -81,7 +82,7 @@ test("the same seed gives the same schedule", async () => {
   const kinds = async () => {
     const { code, log } = await chaos("--seconds", "3", "--workers", "1", "--seed", "7");
     expect(code, log).toBe(0);
-    return [...log.matchAll(/ s {2}((?:kill|stop|restart|hand|roll|swap)[a-z ]*?) {2,}/g)].map(
+    return [...log.matchAll(/ s {2}((?:kill|stop|restart|fail|race|hand|roll|swap)[a-z ]*?) {2,}/g)].map(
       ([, kind]) => kind,
     );
   };

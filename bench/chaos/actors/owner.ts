@@ -1,31 +1,73 @@
 /** An owner, or a standby that becomes one. */
-import { Owner, type Version } from "../../../lib/index.js";
+import { Owner, type Standby, type Version } from "../../../lib/index.js";
 import { inputs, matrixOf, outputs, setName, tensorName } from "../content.js";
 import type { LedgerView, Surplus } from "../messages.js";
 import { openDescriptors, surplusDescriptors, warmUp } from "./descriptors.js";
 import { note, serve } from "./serve.js";
 
 let owner: Owner | undefined;
+let standby: Standby<Owner> | undefined;
 
 warmUp();
 const descriptorsBefore = openDescriptors();
 
 function own(next: Owner): void {
   owner = next;
+  owner.on("handedover", () => note("handed over"));
   owner.on("error", (error) => note("error", String(error)));
   owner.on("lost", ({ number }) => note("lost", `version ${number}`));
   owner.on("refusedoffer", (error) => note("refusedoffer", String(error)));
   owner.on("peererror", (error) => note("peererror", String(error)));
 }
 
-async function published(version: Version): Promise<{ id: string; number: number }> {
+function standBy(next: Standby<Owner>): void {
+  standby = next;
+  standby.on("overtaken", () => note("overtaken"));
+  standby.on("error", (error) => note("error", String(error)));
+  standby.owner.then(
+    (owner) => {
+      own(owner);
+      note("owner");
+    },
+    () => {},
+  );
+}
+
+function published(version: Version): { id: string; number: number } {
   const { id, number } = version;
   return { id, number };
 }
 
 const commands = {
+  /** Its program has been read, and the rest will be quick. */
+  ready(): void {},
+
   async listen(socket: string): Promise<void> {
     own(await Owner.listen({ socket }));
+  },
+
+  async standby(socket: string): Promise<void> {
+    standBy(await Owner.standby({ socket }));
+  },
+
+  /** One or the other, whoever comes first. */
+  async listenOrStandBy(socket: string): Promise<void> {
+    const started = await Owner.listen({ socket, orStandby: true });
+    if (!(started instanceof Owner)) {
+      standBy(started);
+      return;
+    }
+    own(started);
+    note("owner");
+  },
+
+  async takeOver(socket: string): Promise<void> {
+    own(await Owner.takeOver({ socket }));
+  },
+
+  /** How many versions a standby has the memory of. */
+  mirrored(): number {
+    return standby!.versions;
   },
 
   /** Publishes a content, from a file or from memory. */
@@ -52,7 +94,7 @@ const commands = {
 
   /** Ends in good order; what is left open then. */
   async close(): Promise<Surplus> {
-    await owner!.close();
+    await (owner ?? standby!).close();
     return surplusDescriptors(descriptorsBefore);
   },
 };

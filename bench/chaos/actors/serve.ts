@@ -1,7 +1,13 @@
 import type { Ask, Commands, Told } from "../messages.js";
 
+/** How long a process may live on when the supervisor has let go of it, or has died. */
+const endMs = 10_000;
+
 /** Runs the supervisor's commands, each when it comes. The process ends by itself when the supervisor lets go of it. */
 export function serve(commands: Commands): void {
+  process.on("disconnect", () => {
+    setTimeout(() => process.exit(3), endMs).unref();
+  });
   process.on("message", async ({ id, command, values }: Ask) => {
     try {
       tell({ id, value: await commands[command]!(...(values as never[])) });

@@ -7,6 +7,8 @@ export interface Scene {
   readonly findings: Findings;
   /** The event's own choices. */
   readonly random: Random;
+  /** Everything had come to rest before: each version is held by a worker or current, and mirrored. */
+  readonly rested: boolean;
 }
 
 export interface ChaosEvent {

@@ -1,13 +1,20 @@
 import type { ChaosEvent } from "./event.js";
-import { restartOwner, stopOwner } from "./owner.js";
+import {
+  failOver,
+  killAllButStandby,
+  raceForSocket,
+  restartOwner,
+  stopOwner,
+  stopThroughDeath,
+} from "./owner.js";
+import { handOver, killStandby } from "./succession.js";
 import { killLoader, swap } from "./versions.js";
 import { killWorker, stopWorker } from "./workers.js";
 
+/** Every kind of event. */
 export const events: readonly ChaosEvent[] = [
-  killWorker,
-  stopWorker,
-  swap,
-  killLoader,
-  stopOwner,
-  restartOwner,
+  ...[killWorker, stopWorker],
+  ...[swap, killLoader],
+  ...[failOver, restartOwner, raceForSocket, stopThroughDeath, killAllButStandby, stopOwner],
+  ...[killStandby, handOver],
 ];
