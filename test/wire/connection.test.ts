@@ -29,10 +29,6 @@ const noHandlers: RequestHandlers = {
   unlock: unused,
   relock: unused,
   status: unused,
-  mirror: unused,
-  mirrorDropped: unused,
-  handover: unused,
-  handoverTaken: unused,
 };
 
 function deferred<T>() {
