@@ -16,6 +16,7 @@ export async function readJournal(file: string): Promise<StoredState | undefined
   const lines = text.split("\n");
   lines.pop();
   const header = parsed(lines, 0) as { journal?: unknown; boot?: unknown };
+  if (typeof header.boot !== "string") throw damaged(0, "it is no journal's header");
   if (header.boot !== bootId()) return undefined;
   if (header.journal !== journalFormat) {
     throw damaged(0, `this version of cuda-ipc reads format ${journalFormat}, not ${String(header.journal)}`);

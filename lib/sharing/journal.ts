@@ -33,7 +33,11 @@ export class Journal {
     private readonly file: string,
     private readonly options: JournalOptions,
   ) {
-    this.rewrite();
+    try {
+      this.rewrite();
+    } catch (error) {
+      throw this.unwritable(error);
+    }
   }
 
   readonly write = (changes: readonly StateChange[]): void => {
@@ -43,10 +47,11 @@ export class Journal {
       // Half a line must never be followed by another: then the whole file is written anew.
       if (writeSync(this.fd, lines) !== lines.length) throw new Error("no space left");
       this.bytes += lines.length;
-      if (this.bytes > Math.max(smallBytes, 4 * this.compactedBytes)) this.rewrite();
     } catch (error) {
       this.failed(error);
+      return;
     }
+    if (this.bytes > Math.max(smallBytes, 4 * this.compactedBytes)) this.compact();
   };
 
   /** Nothing is left to recover. */
@@ -55,11 +60,20 @@ export class Journal {
     rmSync(this.file, { force: true });
   }
 
-  /** Lets go of the file and leaves it: its owner goes on elsewhere, or tests are done with it. */
+  /** Lets go of the file and leaves it to a successor. */
   close(): void {
     clearTimeout(this.retry);
     if (this.fd !== undefined) closeSync(this.fd);
     this.fd = undefined;
+  }
+
+  private compact(): void {
+    try {
+      this.rewrite();
+    } catch {
+      // What is written is as good as it was, only longer. Later, then.
+      this.compactedBytes = this.bytes;
+    }
   }
 
   private rewrite(): void {
@@ -87,14 +101,16 @@ export class Journal {
   private failed(cause: unknown): void {
     if (this.fd !== undefined) closeSync(this.fd);
     this.fd = undefined;
-    this.options.onError(
-      new CudaIpcError(
-        "ERR_CUDA_IPC_JOURNAL",
-        `The recovery journal ${this.file} cannot be written: ${(cause as Error).message}. Until it can, an owner that takes over would not know of what changes.`,
-        { cause, details: { file: this.file } },
-      ),
-    );
+    this.options.onError(this.unwritable(cause));
     this.tryLater();
+  }
+
+  private unwritable(cause: unknown): CudaIpcError {
+    return new CudaIpcError(
+      "ERR_CUDA_IPC_JOURNAL",
+      `The recovery journal ${this.file} cannot be written: ${(cause as Error).message}. Until it can, an owner that takes over would not know of what changes.`,
+      { cause, details: { file: this.file } },
+    );
   }
 
   private tryLater(): void {

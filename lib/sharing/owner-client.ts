@@ -32,7 +32,7 @@ interface Granted<K extends RequestType> extends Reply<ReplyMessage<K>> {
 export type AttachAddon = Dialer & Mapper & Pick<NativeAddon, "driverIsUp" | "devices">;
 
 /** How long the end of a lease waits for the owner's word; the memory is unmapped by then. */
-const releaseMs = 5000;
+const releaseMs = 2000;
 /** How long operations without a timeout of their own wait for an owner. */
 const patienceMs = 10_000;
 

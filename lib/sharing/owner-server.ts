@@ -234,7 +234,9 @@ export class OwnerServer {
     const { recovery } = this.options;
     if (recovery === undefined) {
       for (const fd of fds) fd.close();
-      throw refused(request.version, "this owner has taken over from nobody");
+      const refusal = refused(request.version, "this owner has taken over from nobody");
+      this.options.onPeerError(refusal);
+      throw refusal;
     }
     const outcome = await recovery.offer(request, fds, session);
     this.catchUp(session, outcome.kept);

@@ -90,6 +90,7 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
     if (recover) {
       this.recovery = new VersionRecovery(parts, {
         onRefused: (error) => this.emit("refusedoffer", error),
+        onDelayed: (error) => this.report(error),
         signal: this.aborted.signal,
       });
       this.whenRecovered().then(
@@ -359,7 +360,7 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
   private async shutDown({ signal }: CloseOptions): Promise<void> {
     this.server.refuseNew();
     this.aborted.abort(new CudaIpcError("ERR_CUDA_IPC_CLOSED", "The owner was closed while it was loading."));
-    await Promise.all([...this.loads.values()].map((queue) => queue.idle()));
+    await Promise.all([...this.loads.values(), this.recovery].map((work) => work?.idle()));
     await Promise.all(
       this.leasedIpcVersions().map((version) => version.waitForRefCount((count) => count === 0, signal)),
     );

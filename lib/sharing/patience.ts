@@ -65,7 +65,8 @@ export async function attemptUntil<T>(
   }
 }
 
-function pause(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
+/** Rejects with the signal's reason. */
+export function pause(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
   const never = new Promise<void>(() => {});
   return withLimits(never, { timeout: milliseconds, signal }, () => passed).catch((reason) => {
     if (reason !== passed) throw reason;

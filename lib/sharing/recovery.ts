@@ -7,13 +7,25 @@ import type { RequestMessage } from "../wire/messages.js";
 import type { CatalogEntry } from "./catalog.js";
 import { checkOffer, refused } from "./offer-check.js";
 import type { OwnerParts } from "./owner-state.js";
+import { pause } from "./patience.js";
 import { SerialQueue } from "./serial-queue.js";
+
+/** What says nothing of the memory, only that it could not be looked at now. */
+const passing = new Set(
+  ["OUT_OF_MEMORY", "HOST_MEMORY", "FD_LIMIT", "LOADER_START", "DEVICE_UNAVAILABLE"].map(
+    (name) => `ERR_CUDA_IPC_${name}`,
+  ),
+);
+/** Between attempts to look at memory; workers may let go of what is missing. */
+const attemptMs = 500;
 
 /** How long a standby or service manager, whose death nobody proves, is awaited with the memory it keeps. */
 const keeperGraceMs = 2000;
 
 export interface RecoveryOptions {
-  onRefused(error: CudaIpcError, session: number): void;
+  onRefused(error: CudaIpcError): void;
+  /** What is offered cannot be looked at yet; it is tried again. */
+  onDelayed(error: CudaIpcError): void;
   /** Ends what is being verified. */
   signal: AbortSignal;
 }
@@ -35,7 +47,8 @@ export interface OfferOutcome {
  * returned or its process is dead, and every offer of memory has been looked at; what is missing then is lost.
  */
 export class Recovery {
-  private readonly turns = new Map<string, SerialQueue>();
+  /** One at a time: each look at memory takes a process with a CUDA context, for which there may be little room. */
+  private readonly looks = new SerialQueue();
   private readonly waiting = new Map<string, { promise: Promise<void>; resolve: () => void }>();
   private readonly restored: CatalogEntry[] = [];
   private readonly lost: CatalogEntry[] = [];
@@ -60,7 +73,11 @@ export class Recovery {
     catalog.on("freed", ({ id }) => this.settle(id));
     catalog.on("supplied", ({ id }) => this.settle(id));
     catalog.on("recovered", () => this.check());
-    options.signal.addEventListener("abort", () => this.failed(options.signal.reason), { once: true });
+    const abandon = () => {
+      this.failed(options.signal.reason);
+      for (const id of [...this.waiting.keys()]) this.settle(id);
+    };
+    options.signal.addEventListener("abort", abandon, { once: true });
   }
 
   get active(): boolean {
@@ -84,7 +101,7 @@ export class Recovery {
     return this.parts.catalog.list().flatMap(({ id, presence }) => (presence === "awaited" ? [id] : []));
   }
 
-  /** Settles when an awaited version is present, or gone. */
+  /** Settles when an awaited version is present or gone, or nobody waits for it any more. */
   whenSettled({ id }: CatalogEntry): Promise<void> {
     let waiting = this.waiting.get(id);
     if (waiting === undefined) {
@@ -110,13 +127,11 @@ export class Recovery {
       const tensors = checkOffer(request, fds.length, entry);
       const { kept, ...effects } = this.parts.ledger.reclaim(request.leases, session);
       this.parts.catalog.apply(effects);
-      const reason = await this.inTurn(entry!.id, () => this.take(entry!, tensors, fds.splice(0), session));
-      return { accepted: reason === null, kept, reason };
+      const refusal = await this.accept(entry!, tensors, fds);
+      return { accepted: refusal === null, kept, reason: refusal };
     } catch (error) {
-      const { code, message } = error as CudaIpcError;
-      this.options.onRefused(error as CudaIpcError, session);
-      if (code !== "ERR_CUDA_IPC_OFFER_REFUSED") throw error;
-      return { accepted: false, kept: [], reason: message };
+      this.options.onRefused(error as CudaIpcError);
+      throw error;
     } finally {
       for (const fd of fds) fd.close();
       this.verifying--;
@@ -124,53 +139,62 @@ export class Recovery {
     }
   }
 
-  /** Why the memory was refused; null when the version is present. */
-  private async take(
-    entry: CatalogEntry,
-    tensors: TensorEntry[],
-    fds: NativeFd[],
-    session: number,
-  ): Promise<string | null> {
-    const slabs = entry.slabs.map(({ id, device, bytes }, n): OwnedSlab => {
-      return { id, device, bytes, sharing: "vmm", fd: fds[n]! };
-    });
+  /** Why the memory was refused; null when the version is present. Takes the descriptors that it keeps out of `fds`. */
+  private async accept(entry: CatalogEntry, tensors: TensorEntry[], fds: NativeFd[]): Promise<string | null> {
     try {
       if (entry.presence === "present") return null;
-      this.assertAwaited(entry);
-      const checksum = await this.verify(entry, slabs, tensors);
-      // Whoever may write has perhaps written: the content as published is no longer to be expected.
-      if (checksum !== entry.checksum && !entry.writable) {
-        throw refused(entry, `its content has the checksum ${checksum}, not ${entry.checksum}`);
-      }
-      this.assertAwaited(entry);
-      this.restored.push(entry);
-      this.parts.catalog.supply(entry.id, { slabs, tensors });
-      fds.length = 0;
+      await this.looks.run(async () => {
+        if (entry.presence === "awaited") await this.take(entry, tensors, fds);
+      });
       return null;
     } catch (error) {
-      this.options.onRefused(error as CudaIpcError, session);
+      this.options.onRefused(error as CudaIpcError);
       return (error as Error).message;
-    } finally {
-      for (const fd of fds) fd.close();
     }
   }
 
+  private async take(entry: CatalogEntry, tensors: TensorEntry[], fds: NativeFd[]): Promise<void> {
+    const slabs = entry.slabs.map(({ id, device, bytes }, n): OwnedSlab => {
+      return { id, device, bytes, sharing: "vmm", fd: fds[n]! };
+    });
+    this.assertAwaited(entry);
+    const checksum = await this.verify(entry, slabs, tensors);
+    // Whoever may write has perhaps written: the content as published is no longer to be expected.
+    if (checksum !== entry.checksum && !entry.writable) {
+      throw refused(entry, `its content has the checksum ${checksum}, not ${entry.checksum}`);
+    }
+    this.assertAwaited(entry);
+    fds.length = 0;
+    this.restored.push(entry);
+    this.parts.catalog.supply(entry.id, { slabs, tensors });
+  }
+
+  /** Tries again when the look failed for want of something: healthy memory must not be lost because of that. */
   private async verify(entry: CatalogEntry, slabs: OwnedSlab[], tensors: TensorEntry[]): Promise<string> {
-    try {
-      return await verifySlabs(slabs, tensors, { signal: this.options.signal });
-    } catch (error) {
-      throw refused(entry, (error as Error).message, error);
+    const { signal } = this.options;
+    let deaths = 0;
+    for (;;) {
+      this.assertAwaited(entry);
+      try {
+        return await verifySlabs(slabs, tensors, { signal });
+      } catch (error) {
+        const { code, message } = error as CudaIpcError;
+        const died = code === "ERR_CUDA_IPC_LOADER_DIED" && ++deaths < 3;
+        if (signal.aborted || !(died || passing.has(code))) throw refused(entry, message, error);
+        this.options.onDelayed(error as CudaIpcError);
+        await pause(attemptMs, signal);
+      }
     }
   }
 
   private assertAwaited(entry: CatalogEntry): void {
+    this.options.signal.throwIfAborted();
     if (this.parts.catalog.get(entry.id) !== entry) throw refused(entry, "it has been freed meanwhile");
   }
 
-  private async inTurn<T>(id: string, task: () => Promise<T>): Promise<T> {
-    const queue = this.turns.get(id) ?? new SerialQueue();
-    this.turns.set(id, queue);
-    return queue.run(task);
+  /** Settles when nothing is being looked at any more. */
+  idle(): Promise<void> {
+    return this.looks.idle();
   }
 
   private settle(id: string): void {
@@ -197,7 +221,10 @@ export class Recovery {
     // What others do because something is lost must find the recovery at its end.
     for (const id of this.wanted()) catalog.apply(ledger.lose(id));
     this.finished = undefined;
-    for (const entry of catalog.list()) if (entry.presence === "orphaned") catalog.emit("lost", entry);
+    for (const entry of catalog.list().filter(({ presence }) => presence === "orphaned")) {
+      catalog.emit("lost", entry);
+      if (ledger.refCount(entry.id).count === 0) catalog.apply(ledger.lose(entry.id));
+    }
     catalog.apply(ledger.sweep());
     done({ restored: this.restored, lost: this.lost });
   }

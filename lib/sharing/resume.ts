@@ -7,7 +7,7 @@ import type { Attachment } from "./attachment.js";
 /** What a process has to tell an owner to which its connection is new. */
 export interface Unfinished {
   held(): Attachment[];
-  /** Leases whose memory is being mapped: there is nothing to offer yet. */
+  /** Leases whose memory is being mapped: there is nothing to offer yet, and a successor can wait for them. */
   readonly granted: ReadonlySet<string>;
   /** Leases that nobody holds any more; the owner may still count them. */
   readonly debts: Set<string>;
@@ -23,10 +23,10 @@ type Line = Pick<ClientConnection, "welcome" | "request">;
  * first. No process stays alive for it. Rejects when the connection is lost again.
  */
 export async function resumeLeases(line: Line, unfinished: Unfinished): Promise<void> {
-  const { wanted } = await line.welcome;
+  const { wanted, recovering } = await line.welcome;
   const { debts } = unfinished;
   const work = portions([...debts]).map((leases) => release(line, leases, debts));
-  const rest = [...unfinished.granted];
+  const rest = recovering ? [] : [...unfinished.granted];
   for (const attachments of byVersion(unfinished.held()).values()) {
     const leases = attachments.map(({ lease }) => lease);
     const portable = attachments.find((attachment) => attachment.portable);

@@ -2,13 +2,19 @@
 const { EventEmitter, once } = require("node:events");
 const { createHash } = require("node:crypto");
 const { existsSync } = require("node:fs");
+const path = require("node:path");
+const { Worker } = require("node:worker_threads");
 const { attach, builtinModule, cudaMemcpy, disconnect, Event, Stream } = require("../../dist/lib/index.js");
 const { native } = require("../../dist/lib/native.js");
+const { ClientConnection } = require("../../dist/lib/wire/client.js");
+const { packTensors } = require("../../dist/lib/wire/manifest.js");
 const serve = require("./commands.cjs");
 const inspect = require("./inspect.cjs");
 const hoard = require("./hoard.cjs");
 
 const held = new Map();
+const threads = [];
+const locks = [];
 let next = 0;
 let unreleased = 0;
 let fdsBefore;
@@ -66,6 +72,52 @@ serve({
     const nobody = new Int32Array(new SharedArrayBuffer(4));
     while (!existsSync(file)) Atomics.wait(nobody, 0, 0, 5);
     return keep(await attach(name, options));
+  },
+  /** Keeps the lock until the process ends. */
+  async lock(key, name, options) {
+    locks.push(await held.get(key).lock(name, options));
+  },
+  /** Offers what is held as if another process's lease were this one's. */
+  async offerRaw(socket, key, lease) {
+    const { version, slabs, tensors } = held.get(key).attachment;
+    const { id, set, number, sharing, writable, checksum } = version;
+    const body = {
+      version: {
+        ...{ id, set, number, sharing, writable, checksum },
+        tensors: packTensors([...tensors.values()]),
+      },
+      slabs: slabs.map((slab) => ({
+        ...{ id: slab.id, device: slab.uuid, bytes: slab.bytes, sharing, handle: null },
+      })),
+      leases: [lease],
+    };
+    const line = new ClientConnection({
+      channel: await native.connect(socket),
+      start: native.startChannel,
+      hello: {
+        client: { name: "raw", version: "0" },
+        driver: { provider: native.chosenProvider(), version: null },
+        devices: null,
+      },
+    });
+    try {
+      return (await line.request("offer", body, { fds: slabs.map(({ fd }) => fd) })).message;
+    } catch ({ code }) {
+      return { code };
+    } finally {
+      line.close();
+    }
+  },
+  /** In an environment of its own, which has a client of its own. */
+  async attachInThread(name, options) {
+    const thread = new Worker(path.join(__dirname, "holding-thread.cjs"), { workerData: { name, options } });
+    await once(thread, "message");
+    threads.push(thread);
+    return threads.length - 1;
+  },
+  async releaseInThread(index) {
+    threads[index].postMessage("release");
+    await once(threads[index], "exit");
   },
   disconnect,
   /** The connections to owners: their sockets' inodes. */
@@ -200,6 +252,7 @@ serve({
   openFds: () => inspect.openFds(),
   /** Releases everything; what is left then. */
   async settle() {
+    for (const lock of locks) await lock.release();
     for (const weights of held.values()) await weights.release?.();
     held.clear();
     return inspect.leftovers(fdsBefore);
