@@ -74,7 +74,7 @@ async function reclaim(line: Line, leases: string[], to: Unfinished): Promise<vo
 }
 
 /** Undefined for a refusal, which is final; rejects when nobody has answered. */
-async function unlessRefused<T>(reply: Promise<T>): Promise<T | undefined> {
+export async function unlessRefused<T>(reply: Promise<T>): Promise<T | undefined> {
   try {
     return await reply;
   } catch (error) {

@@ -6,6 +6,7 @@ import type { ClientConnection } from "../wire/client.js";
 import { packTensors } from "../wire/manifest.js";
 import { Mirror } from "./mirror.js";
 import type { ReceivedMemory } from "./received-memory.js";
+import { unlessRefused } from "./resume.js";
 import type { StoredState } from "./stored-state.js";
 
 /** What a standby takes over with. */
@@ -139,6 +140,6 @@ async function offerAll(connection: ClientConnection, { state, memory }: Mirror)
     const version = { id, set, number, sharing, writable, checksum, tensors: packTensors(held.tensors) };
     const slabs = held.slabs.map(({ id, device, bytes }) => ({ id, device, bytes, sharing, handle: null }));
     const fds = held.slabs.map(({ fd }) => fd!);
-    await connection.request("offer", { version, slabs, leases: [] }, { fds });
+    await unlessRefused(connection.request("offer", { version, slabs, leases: [] }, { fds }));
   }
 }
