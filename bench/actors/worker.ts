@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import * as entry from "../../lib/index.js";
 import { cudaMemGetInfo, type Weights } from "../../lib/index.js";
+import { attachSteps } from "../../lib/sharing/attach-steps.js";
 import { millisecondsBetween, now } from "../common/clock.js";
 import { serve } from "../common/serve.js";
 
@@ -9,6 +10,8 @@ export interface AttachSample {
   milliseconds: number;
   /** Of `release()`: unmapped, and the owner told. */
   detach: number;
+  /** Milliseconds since the step before. */
+  parts: Record<string, number>;
 }
 
 // The entry loads a module when the first of its names is read. Importing is not attaching: read it now.
@@ -22,13 +25,20 @@ const commands = {
     await cudaMemGetInfo({ device });
   },
   async attachAndRelease(name: string, socket: string): Promise<AttachSample> {
+    const steps: [name: string, at: bigint][] = [];
+    attachSteps.tell = (step) => steps.push([step, now()]);
     const before = now();
     const weights = await attachSet(name, { socket });
     const attached = now();
+    attachSteps.tell = undefined;
     await weights.release({ after: null });
+    const released = now();
+    steps.push(["returned", attached]);
+    const parts = steps.map(([step, at], i) => [step, millisecondsBetween(steps[i - 1]?.[1] ?? before, at)]);
     return {
       milliseconds: millisecondsBetween(before, attached),
-      detach: millisecondsBetween(attached, now()),
+      detach: millisecondsBetween(attached, released),
+      parts: Object.fromEntries(parts),
     };
   },
   async hash(name: string, socket: string, tensor: string): Promise<string> {

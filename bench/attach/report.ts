@@ -65,7 +65,7 @@ export function latencyText(sharing: string, samples: readonly Sample[], roundTr
   return [table(rows), "", ...lines, "", whereItGoes(sharing, samples, verdicts, roundTrips)].join("\n");
 }
 
-/** The medians of the parts that can be told apart from outside. */
+/** The medians of the parts: the driver's as the floor has them, the library's from step to step. */
 function whereItGoes(
   sharing: string,
   samples: readonly Sample[],
@@ -73,18 +73,22 @@ function whereItGoes(
   roundTrip: Summary,
 ): string {
   const rows = [["where it goes, ms", ...verdicts.map(({ kind }) => kind)]];
-  const withParts = samples.filter((sample) => sample.parts !== undefined);
-  for (const part of Object.keys(withParts[0]?.parts ?? {})) {
-    rows.push([
-      `  driver: ${part}`,
-      ...verdicts.map(({ kind }) => {
-        const times = withParts
-          .filter((sample) => sample.kind === kind)
-          .map((sample) => sample.parts![part]!);
-        return milliseconds(summarize(times).median);
-      }),
-    ]);
-  }
+  const addParts = (of: Sample["of"], title: string) => {
+    const withParts = samples.filter((sample) => sample.of === of && sample.parts !== undefined);
+    for (const part of Object.keys(withParts[0]?.parts ?? {})) {
+      rows.push([
+        `  ${title}: ${part}`,
+        ...verdicts.map(({ kind }) => {
+          const times = withParts
+            .filter((sample) => sample.kind === kind)
+            .map((sample) => sample.parts![part]!);
+          return milliseconds(summarize(times).median);
+        }),
+      ]);
+    }
+  };
+  addParts("floor", "driver");
+  addParts("attach", "attach()");
   rows.push(
     [`driver calls (floor)`, ...verdicts.map(({ floor }) => milliseconds(floor.median))],
     [`one message and its answer`, ...verdicts.map(() => milliseconds(roundTrip.median))],

@@ -1,6 +1,7 @@
 import type { NativeFd } from "../native.js";
 import { unpackTensors } from "../wire/manifest.js";
 import type { ReplyMessage } from "../wire/messages.js";
+import { attachSteps } from "./attach-steps.js";
 import { Attachment } from "./attachment.js";
 import { checkManifest } from "./manifest.js";
 import { locateSlabs, type Mapper, mapSlabs } from "./map-slabs.js";
@@ -16,10 +17,14 @@ export async function openAttached(
   try {
     const mapping = mapSlabs(await locateSlabs(slabs, fds, mapper), access, mapper);
     mapping.catch(() => {});
+    attachSteps.tell?.("mapping");
     // While the driver maps, on a thread of its own, this one looks the manifest over.
     const tensors = await checkOrWait(mapping, () => checkManifest(unpackTensors(version.tensors), slabs));
+    attachSteps.tell?.("checked");
+    const mapped = await mapping;
+    attachSteps.tell?.("mapped");
     const facts = { ...version, checksum: version.checksum ?? "" };
-    return new Attachment(lease, facts, await mapping, tensors, onEnd);
+    return new Attachment(lease, facts, mapped, tensors, onEnd);
   } catch (error) {
     for (const fd of fds) fd.close();
     throw error;

@@ -3,6 +3,7 @@ import { type Access, type NativeAddon, native } from "../native.js";
 import type { ClientConnection } from "../wire/client.js";
 import type { ReplyMessage, RequestMessage, RequestType } from "../wire/messages.js";
 import type { Reply } from "../wire/pending.js";
+import { attachSteps } from "./attach-steps.js";
 import { Attachment } from "./attachment.js";
 import { HeldLeases } from "./held-leases.js";
 import { randomId } from "./ids.js";
@@ -137,6 +138,7 @@ export class OwnerClient implements LeaseService {
     const warm = this.addon.driverIsUp() ? undefined : this.addon.devices().catch(() => {});
     const lease = randomId();
     const { message, fds, line } = await this.request("attach", { ...request, lease }, limits, lease);
+    attachSteps.tell?.("answered");
     this.granted.add(lease);
     try {
       await warm;
@@ -226,9 +228,13 @@ export class OwnerClient implements LeaseService {
   ): Promise<Granted<K>> {
     return this.link.whileNeeded(async () => {
       const lingering = this.held.size === 0 ? this.link.open : undefined;
-      const line = await withLimits(this.link.connect(), { timeout, signal }, unreachable);
+      const line =
+        this.link.open ?? (await withLimits(this.link.connect(), { timeout, signal }, unreachable));
+      attachSteps.tell?.("connected");
       try {
-        return { ...(await line.request(type, body as never, { signal, timeoutMs: timeout })), line };
+        const reply = line.request(type, body as never, { signal, timeoutMs: timeout });
+        attachSteps.tell?.("asked");
+        return { ...(await reply), line };
       } catch (error) {
         // That owner ended while nobody needed it: whoever listens there now is asked, as if there had been no line.
         if (line === lingering && isLost(error)) return this.request(type, body, { timeout, signal }, lease);
