@@ -28,6 +28,10 @@ const noHandlers: RequestHandlers = {
   lock: unused,
   unlock: unused,
   relock: unused,
+  handover: unused,
+  handoverTaken: unused,
+  mirror: unused,
+  mirrorDropped: unused,
   status: unused,
 };
 
