@@ -6,7 +6,7 @@ import { afterEach, describe, expect, test } from "vitest";
 import type { LoadProgress, Owner } from "../../dist/lib/index.js";
 import { loadersGone } from "../../dist/lib/loading/load.js";
 import { block, folder, MIB, startOwner, startWorker } from "../helpers/sharing.js";
-import { injectInLoaders, slowCopies } from "./faults.js";
+import { injectInLoaders, slowCopies, stuckCopies } from "./faults.js";
 import { loaderOf, loadersOf } from "./loaders.js";
 
 const CUDA_ERROR_LAUNCH_FAILED = 719;
@@ -16,14 +16,14 @@ afterEach(async () => {
   expect(loadersOf()).toEqual([]);
 });
 
-/** A load that takes a while; `begun` resolves at its first progress. */
-function slowLoad(owner: Owner, options: { signal?: AbortSignal } = {}) {
-  injectInLoaders(slowCopies);
+/** `begun` resolves at the load's first progress. */
+function longLoad(owner: Owner, copies: string, options: { signal?: AbortSignal } = {}) {
+  injectInLoaders(copies);
   let begin!: () => void;
   const begun = new Promise<void>((resolve) => {
     begin = resolve;
   });
-  const loading = owner.load("slow", block(40 * MIB), { ...options, onProgress: begin });
+  const loading = owner.load("slow", block(40 * MIB), { ...options, threads: 1, onProgress: begin });
   // Who waits for the progress may be late for the failure.
   loading.catch(() => {});
   return { loading, begun };
@@ -40,7 +40,10 @@ test("progress: begins, grows and ends with everything", async () => {
   const owner = await startOwner();
   const seen: LoadProgress[] = [];
   injectInLoaders(slowCopies);
-  await owner.load("set", block(20 * MIB), { onProgress: (progress) => seen.push(progress) });
+  await owner.load("set", block(20 * MIB), {
+    onProgress: (progress) => seen.push(progress),
+    threads: 1,
+  });
   expect(seen.length).toBeGreaterThan(2);
   expect(seen.map(({ bytes }) => bytes)).toEqual(seen.map(({ bytes }) => bytes).sort((a, b) => a - b));
   expect(seen[0]!.bytes).toBeLessThan(20 * MIB);
@@ -162,7 +165,7 @@ describe("a loader that is killed", () => {
     const before = await owner.load("slow", { value: Uint8Array.of(1, 2, 3) });
     const worker = await startWorker();
     const key = await worker.call<number>("attach", "slow", { socket: owner.socket });
-    const { loading, begun } = slowLoad(owner);
+    const { loading, begun } = longLoad(owner, stuckCopies);
     await begun;
     process.kill(await loaderOf(), "SIGKILL");
     await expect(loading).rejects.toMatchObject(died);
@@ -174,7 +177,7 @@ describe("a loader that is killed", () => {
 
 test("an interrupt from the terminal is the owner's to act on", async () => {
   const owner = await startOwner();
-  const { loading, begun } = slowLoad(owner);
+  const { loading, begun } = longLoad(owner, slowCopies);
   await begun;
   process.kill(await loaderOf(), "SIGINT");
   expect((await loading).number).toBe(1);
@@ -190,7 +193,7 @@ describe("an abort", () => {
   ])("%s", async (_, moment) => {
     const owner = await startOwner();
     const controller = new AbortController();
-    const { loading, begun } = slowLoad(owner, { signal: controller.signal });
+    const { loading, begun } = longLoad(owner, stuckCopies, { signal: controller.signal });
     await moment(begun);
     controller.abort(reason);
     await expect(loading).rejects.toBe(reason);
@@ -213,7 +216,7 @@ describe("an abort", () => {
   test("of a loader that is stopped", async () => {
     const owner = await startOwner();
     const controller = new AbortController();
-    const { loading, begun } = slowLoad(owner, { signal: controller.signal });
+    const { loading, begun } = longLoad(owner, stuckCopies, { signal: controller.signal });
     await begun;
     process.kill(await loaderOf(), "SIGSTOP");
     controller.abort(reason);
@@ -224,7 +227,7 @@ describe("an abort", () => {
 
 test("owner.close() ends a load that is under way, and its process", async () => {
   const owner = await startOwner();
-  const { loading, begun } = slowLoad(owner);
+  const { loading, begun } = longLoad(owner, stuckCopies);
   await begun;
   await owner.close();
   expect(loadersOf()).toEqual([]);
@@ -240,7 +243,7 @@ test("when close() has returned, the process of a load that was done is gone, to
 
 test("the event loop goes on during a load", async () => {
   const owner = await startOwner();
-  const { loading, begun } = slowLoad(owner);
+  const { loading, begun } = longLoad(owner, slowCopies);
   await begun;
   let done = false;
   void loading.finally(() => {

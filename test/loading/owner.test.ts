@@ -4,7 +4,7 @@ import type { ChildError } from "../helpers/child.js";
 import { hostMachine, startHostOwner, startHostWorker } from "../helpers/host.js";
 import { inspect } from "../helpers/inspect.js";
 import { folder, MIB } from "../helpers/sharing.js";
-import { slowCopies } from "./faults.js";
+import { slowCopies, stuckCopies } from "./faults.js";
 import { ended, loaderOf, loadersOf } from "./loaders.js";
 
 const block = (bytes: number) => ({ block: Buffer.alloc(bytes, 3) });
@@ -79,7 +79,7 @@ describe("an owner", () => {
     const machine = hostMachine();
     const { owner } = await startHostOwner(machine, folder, { faults: slowCopies });
     const loads = ["a", "b"].map((set) =>
-      owner.call<{ checksum: string }>("loadTellingProgress", set, block(8 * MIB)),
+      owner.call<{ checksum: string }>("loadTellingProgress", set, block(20 * MIB), { threads: 1 }),
     );
     const both = await inspect.watchFor(
       () => loadersOf(owner.pid),
@@ -111,8 +111,8 @@ describe("an owner", () => {
 describe("when the owner is killed in the middle of a load", () => {
   test.each(["running", "stopped"])("its loader, %s, ends with it, and the memory is free", async (state) => {
     const machine = hostMachine();
-    const { owner } = await startHostOwner(machine, folder, { faults: slowCopies });
-    owner.call("loadTellingProgress", "set", block(40 * MIB)).catch(() => {});
+    const { owner } = await startHostOwner(machine, folder, { faults: stuckCopies });
+    owner.call("loadTellingProgress", "set", block(40 * MIB), { threads: 1 }).catch(() => {});
     await owner.event("progress");
     const loader = await loaderOf(owner.pid);
     expect(await machine.memoryInUse()).toBeGreaterThanOrEqual(40 * MIB);
