@@ -35,11 +35,14 @@ export async function settle(fleet: Fleet, findings: Findings): Promise<void> {
 async function compare(fleet: Fleet): Promise<Disagreement | undefined> {
   const ledger = await fleet.owner.call("ledger");
   if (ledger.recovering) return { awaited: "the owner to have recovered" };
+  const current = ledger.versions.find(({ state }) => state === "current");
   const held = new Map<string, Map<number, number>>();
   for (const { serving } of fleet.slots) {
     if (serving === undefined) return { awaited: "a worker to be replaced" };
     const { moving, leases } = await serving.call("holding");
-    if (moving) return { awaited: `${serving.name} to have moved` };
+    if (moving || !leases.includes(current?.id ?? "")) {
+      return { awaited: `${serving.name} to have moved to version ${current?.number}` };
+    }
     for (const version of leases) {
       const holders = held.get(version) ?? new Map<number, number>();
       held.set(version, holders.set(serving.pid, (holders.get(serving.pid) ?? 0) + 1));

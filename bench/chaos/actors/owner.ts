@@ -78,6 +78,20 @@ const commands = {
     return published(await owner!.load(setName, file ?? memory, { sharing: "vmm" }));
   },
 
+  /** Keeps the current version, and says which it is. */
+  pinCurrent() {
+    const version = owner!.current(setName)!;
+    version.pin();
+    return published(version);
+  },
+
+  /** Makes a pinned version current again. It is not pinned any more then. */
+  async rollback(id: string) {
+    const version = await owner!.rollback(setName, id);
+    version.unpin();
+    return published(version);
+  },
+
   /** The numbers of versions that were given back, and of those that were not. */
   async whenRecovered(): Promise<{ restored: number[]; lost: number[] }> {
     const { restored, lost } = await owner!.whenRecovered();

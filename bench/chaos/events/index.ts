@@ -8,13 +8,13 @@ import {
   stopThroughDeath,
 } from "./owner.js";
 import { handOver, killStandby } from "./succession.js";
-import { killLoader, swap } from "./versions.js";
+import { killLoader, rollback, swap } from "./versions.js";
 import { killWorker, stopWorker } from "./workers.js";
 
 /** Every kind of event. */
 export const events: readonly ChaosEvent[] = [
   ...[killWorker, stopWorker],
-  ...[swap, killLoader],
+  ...[swap, rollback, killLoader],
   ...[failOver, restartOwner, raceForSocket, stopThroughDeath, killAllButStandby, stopOwner],
   ...[killStandby, handOver],
 ];

@@ -11,6 +11,18 @@ export const swap: ChaosEvent = {
   },
 };
 
+/** Publishes a version, and makes the one before it current again: when all workers have moved, or while they do. */
+export const rollback: ChaosEvent = {
+  kind: "roll back",
+  async run({ fleet, random }) {
+    const before = await fleet.owner.call("pinCurrent");
+    const next = await fleet.load(undefined);
+    await delay(random.next() * 200);
+    const { id, number } = await fleet.owner.call("rollback", before.id);
+    return `from ${next} to version ${number} (${id.slice(0, 8)})`;
+  },
+};
+
 /** The process that loads for the owner, early or late in its life. The load must fail, and nothing else. */
 export const killLoader: ChaosEvent = {
   kind: "kill loader",
