@@ -9,6 +9,7 @@ export type { LoadProgress } from "./loading/loaded.js";
 export type { Placement } from "./loading/plan.js";
 export type { TensorInput, WeightsInput } from "./loading/source.js";
 export { type AttachOptions, attach } from "./sharing/attach.js";
+export { type FollowedVersion, Following, type FollowOptions, follow } from "./sharing/following.js";
 export type { Holder, RefCount } from "./sharing/ledger-types.js";
 export { Lock, type LockOptions } from "./sharing/lock.js";
 export { type LoadOptions, Owner, type OwnerOptions } from "./sharing/owner.js";
