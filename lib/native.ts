@@ -13,8 +13,10 @@ export interface NativeFd {
   readonly fd: number;
   /** A new descriptor (close-on-exec) for the same open file. */
   duplicate(): NativeFd;
-  /** Harmless when closed already. */
+  /** Harmless when closed already. The last descriptor of device memory frees it, which takes time: see `dispose`. */
   close(): void;
+  /** The same on a thread of the addon; resolves when it is closed. */
+  dispose(): Promise<void>;
 }
 
 /** Kernel facts about the process at the other end of a socket. */

@@ -19,6 +19,6 @@ export interface OwnedSlab {
 
 /** Lets go of a slab: `vmm` memory lives on while anybody else holds it, `ipc` memory is freed. */
 export async function closeSlab(slab: OwnedSlab): Promise<void> {
-  slab.fd?.close();
+  await slab.fd?.dispose();
   await slab.allocation?.close();
 }

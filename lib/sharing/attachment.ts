@@ -112,7 +112,7 @@ export class Attachment {
       ...this.endings.map((ending) => ending()),
       ...this.slabs.map((slab) => slab.mapping.close(after)),
     ]);
-    for (const { fd } of this.slabs) fd?.close();
+    await Promise.all(this.slabs.map(({ fd }) => fd?.dispose()));
     await this.onEnd(this.lease);
     const failed = closed.find((result) => result.status === "rejected");
     if (failed !== undefined) throw failed.reason;

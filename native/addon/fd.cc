@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "addon/arguments.h"
+#include "addon/async.h"
 #include "addon/exports.h"
 #include "addon/pool.h"
 
@@ -36,7 +37,7 @@ class NativeFd : public Napi::ObjectWrap<NativeFd> {
     Environment::of(env).constructor_of(&kTag) = Napi::Persistent(DefineClass(
         env, "NativeFd",
         {InstanceAccessor<&NativeFd::number>("fd"), InstanceMethod<&NativeFd::duplicate>("duplicate"),
-         InstanceMethod<&NativeFd::close>("close")}));
+         InstanceMethod<&NativeFd::dispose>("dispose"), InstanceMethod<&NativeFd::close>("close")}));
   }
 
   Fd& fd() { return fd_; }
@@ -49,6 +50,10 @@ class NativeFd : public Napi::ObjectWrap<NativeFd> {
   }
 
   void close(const Napi::CallbackInfo&) { fd_.reset(); }
+
+  Napi::Value dispose(const Napi::CallbackInfo& info) {
+    return run_async(info.Env(), [fd = std::make_shared<Fd>(std::move(fd_))] { fd->reset(); });
+  }
 
   Fd fd_;
 };

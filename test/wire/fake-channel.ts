@@ -19,6 +19,10 @@ export class FakeFd implements NativeFd {
     return new FakeFd();
   }
 
+  async dispose(): Promise<void> {
+    this.close();
+  }
+
   close(): void {
     FakeFd.open.delete(this);
   }
