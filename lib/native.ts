@@ -233,6 +233,13 @@ export interface LoadRun {
   target: number;
 }
 
+/**
+ * How a load reads files. "auto": what is in the page cache from there, and the rest past it, at the disk's own speed
+ * and without filling host memory. "buffered" leaves what it reads in the page cache, for the next load. "direct"
+ * asks the disk for everything. Where a file system knows no direct reads, each is "buffered".
+ */
+export type FileAccess = "auto" | "buffered" | "direct";
+
 export interface LoadOptions {
   device: number;
   /** The device pointer that run targets are relative to. */
@@ -242,6 +249,8 @@ export interface LoadOptions {
   runs: LoadRun[];
   /** Reader threads; default: what the machine repays. */
   threads?: number;
+  /** How files are read; default "auto". */
+  io?: FileAccess;
   /** Size of a staging chunk in bytes; default 4 MiB. */
   chunkBytes?: number;
   /** Called on the event loop, at most every 50 ms, and once at the end, with bytes on the device so far. */

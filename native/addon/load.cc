@@ -17,6 +17,14 @@ Napi::Array array_argument(Napi::Value value, const char* name) {
   return value.As<Napi::Array>();
 }
 
+FileAccess access_argument(Napi::Value value) {
+  const std::string name = string_argument(value, "io");
+  if (name == "auto") return FileAccess::kAuto;
+  if (name == "buffered") return FileAccess::kBuffered;
+  if (name == "direct") return FileAccess::kDirect;
+  invalid_argument("io", "\"auto\", \"buffered\" or \"direct\"", value);
+}
+
 std::vector<LoadRun> runs_argument(Napi::Value value) {
   const Napi::Array array = array_argument(value, "runs");
   std::vector<LoadRun> runs;
@@ -54,6 +62,8 @@ void read_options(const Napi::Object& options, LoadJob& job) {
   const Napi::Value chunk_bytes = options.Get("chunkBytes");
   if (!is_absent(chunk_bytes))
     plan.chunk_bytes = integer_argument(chunk_bytes, "chunkBytes", kLeastChunkBytes, kMostChunkBytes);
+  const Napi::Value io = options.Get("io");
+  if (!is_absent(io)) plan.access = access_argument(io);
   const Napi::Value checksum_bytes = options.Get("checksumBytes");
   if (!is_absent(checksum_bytes)) job.checksum_bytes = bytes_argument(checksum_bytes, "checksumBytes", 1);
   job.cancel = cancel_argument(options.Get("cancel"), "cancel");

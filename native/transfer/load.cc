@@ -22,7 +22,7 @@ class Load {
  public:
   Load(const LoadPlan& plan, LoadObserver& observer) : plan_(plan), observer_(observer), chunks_(plan) {
     for (size_t i = 0; i < plan.sources.size(); ++i)
-      sources_.push_back(open_source(plan.sources[i], chunks_.needed()[i]));
+      sources_.push_back(open_source(plan.sources[i], chunks_.needed()[i], plan.access));
   }
 
   LoadResult run() {
@@ -71,8 +71,9 @@ class Load {
     for (size_t index; !stopped() && (index = next_.fetch_add(1)) < chunks_.count();) {
       const LoadRun part = chunks_.at(index);
       auto chunk = ring.take();
-      sources_[part.source]->read(part.offset, chunk->memory.data(), part.bytes);
-      ring.copy(std::move(chunk), plan_.base + part.target, part.bytes);
+      const Staging staging{chunk->memory.data(), chunks_.largest()};
+      const unsigned char* from = sources_[part.source]->read(part.offset, part.bytes, staging);
+      ring.copy(std::move(chunk), from, plan_.base + part.target, part.bytes);
       observer_.landing(ring.stream(), part.target, part.bytes);
     }
     ring.drain();

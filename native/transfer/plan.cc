@@ -4,6 +4,12 @@
 
 namespace cuda_ipc {
 
+namespace {
+
+constexpr size_t kWord = 8;
+
+}  // namespace
+
 Chunks::Chunks(const LoadPlan& plan) : plan_(plan), needed_(plan.sources.size()) {
   ends_.reserve(plan.runs.size());
   for (const LoadRun& run : plan.runs) {
@@ -16,8 +22,11 @@ Chunks::Chunks(const LoadPlan& plan) : plan_(plan), needed_(plan.sources.size())
           "ERR_CUDA_IPC_INVALID_ARGUMENT",
           "Run " + std::to_string(ends_.size()) + " of a load names a source or a range that cannot exist");
     needed_[run.source] = std::max(needed_[run.source], end);
-    largest_ = std::max(largest_, std::min(run.bytes, plan.chunk_bytes));
-    const size_t chunks = run.bytes / plan.chunk_bytes + (run.bytes % plan.chunk_bytes != 0);
+    const bool of_file = std::holds_alternative<FilePath>(plan.sources[run.source]);
+    const size_t staging = of_file ? blocks_around(run.offset, run.bytes) : run.bytes;
+    largest_ = std::max(largest_, run.bytes == 0 ? 0 : std::min(staging, plan.chunk_bytes));
+    const size_t cut = shift(run) + run.bytes;
+    const size_t chunks = run.bytes == 0 ? 0 : cut / plan.chunk_bytes + (cut % plan.chunk_bytes != 0);
     ends_.push_back(count() + chunks);
   }
 }
@@ -27,9 +36,17 @@ LoadRun Chunks::at(size_t index) const {
   const size_t number = end - ends_.begin();
   const size_t first = number == 0 ? 0 : ends_[number - 1];
   const LoadRun& run = plan_.runs[number];
-  const size_t skipped = (index - first) * plan_.chunk_bytes;
-  return {run.source, run.offset + skipped, std::min(run.bytes - skipped, plan_.chunk_bytes),
-          run.target + skipped};
+  const size_t shorter = shift(run);
+  const size_t skipped = index == first ? 0 : (index - first) * plan_.chunk_bytes - shorter;
+  const size_t most = index == first ? plan_.chunk_bytes - shorter : plan_.chunk_bytes;
+  return {run.source, run.offset + skipped, std::min(run.bytes - skipped, most), run.target + skipped};
+}
+
+size_t Chunks::shift(const LoadRun& run) const {
+  const bool of_file = std::holds_alternative<FilePath>(plan_.sources[run.source]);
+  const bool whole_blocks = plan_.chunk_bytes % kFileBlock == 0;
+  const bool whole_words = run.offset % kWord == run.target % kWord;
+  return of_file && whole_blocks && whole_words ? run.offset % kFileBlock : 0;
 }
 
 }  // namespace cuda_ipc

@@ -36,13 +36,14 @@ std::unique_ptr<StagingRing::Chunk> StagingRing::take() {
   return chunk;
 }
 
-void StagingRing::copy(std::unique_ptr<Chunk> chunk, cu::CUdeviceptr to, size_t bytes) {
+void StagingRing::copy(std::unique_ptr<Chunk> chunk, const unsigned char* from, cu::CUdeviceptr to,
+                       size_t bytes) {
   chunk->in_flight = bytes;
   idle_ = false;
   chunk->memory.lock();
   in_flight_.push_back(std::move(chunk));
   const Chunk& last = *in_flight_.back();
-  CUDA_IPC_CHECK(cuMemcpyHtoDAsync(to, last.memory.data(), bytes, stream_.get()));
+  CUDA_IPC_CHECK(cuMemcpyHtoDAsync(to, from, bytes, stream_.get()));
   last.copied.record(stream_);
 }
 

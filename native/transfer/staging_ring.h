@@ -30,8 +30,8 @@ class StagingRing {
   // A chunk that nothing reads any more. Chunks are made only as they are needed, while the copies before are
   // still running: small loads pin little, and pinning goes on beside other threads' reads and copies.
   std::unique_ptr<Chunk> take();
-  // Begins to copy the first `bytes` of the chunk, and takes it back.
-  void copy(std::unique_ptr<Chunk> chunk, cu::CUdeviceptr to, size_t bytes);
+  // Begins to copy `bytes` that lie at `from` in the chunk, and takes it back.
+  void copy(std::unique_ptr<Chunk> chunk, const unsigned char* from, cu::CUdeviceptr to, size_t bytes);
   // Waits until everything has arrived, and what was enqueued behind it is done.
   void drain();
   // Where the copies are enqueued, in order.

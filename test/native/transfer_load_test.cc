@@ -1,6 +1,8 @@
 // Loads on the host driver: the right bytes, at the right places, and every way to fail.
 #include "transfer/load.h"
 
+#include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -46,6 +48,31 @@ Bytes numbered(size_t count) {
   return bytes;
 }
 
+void drop_cache(const char* path) {
+  const int fd = ::open(path, O_RDONLY | O_CLOEXEC);
+  CHECK(fd >= 0 && ::fsync(fd) == 0 && ::posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED) == 0);
+  ::close(fd);
+}
+
+long cached_pages(const char* path) {
+  const int fd = ::open(path, O_RDONLY | O_CLOEXEC);
+  struct stat facts;
+  CHECK(fd >= 0 && ::fstat(fd, &facts) == 0);
+  const size_t page = ::sysconf(_SC_PAGESIZE);
+  void* mapped = ::mmap(nullptr, facts.st_size, PROT_READ, MAP_SHARED, fd, 0);
+  Bytes pages((facts.st_size + page - 1) / page);
+  CHECK(mapped != MAP_FAILED && ::mincore(mapped, facts.st_size, pages.data()) == 0);
+  ::munmap(mapped, facts.st_size);
+  ::close(fd);
+  return std::count_if(pages.begin(), pages.end(), [](unsigned char present) { return present & 1; });
+}
+
+bool has_direct_reads(const char* path) {
+  const int fd = ::open(path, O_RDONLY | O_CLOEXEC | O_DIRECT);
+  if (fd >= 0) ::close(fd);
+  return fd >= 0;
+}
+
 LoadPlan plan_for(const DeviceMemory& memory) {
   LoadPlan plan;
   plan.base = memory.pointer();
@@ -88,6 +115,49 @@ void right_bytes() {
     CHECK(threads == 0 || result.threads == threads);
     CHECK(result.staging_bytes >= kChunk && result.staging_bytes <= 3 * kChunk * result.threads);
   }
+}
+
+// Whatever lies where, and however it is read: at and around blocks, words, and the end of the file.
+void every_access() {
+  const Bytes in_file = numbered(5 * kChunk + 777);
+  const TemporaryFile file(in_file);
+  const DeviceMemory memory(0, 8 * kChunk);
+  for (const FileAccess access : {FileAccess::kAuto, FileAccess::kBuffered, FileAccess::kDirect})
+    for (const bool cached : {true, false})
+      for (const size_t offset : {0, 1, 8, 4095, 4096, 4104})
+        for (const size_t target : {0, 8, 1})
+          for (const size_t chunk : {kChunk, size_t{4096}, size_t{1000}}) {
+            if (!cached) drop_cache(file.path);
+            LoadPlan plan = plan_for(memory);
+            plan.access = access;
+            plan.chunk_bytes = chunk;
+            plan.sources = {FilePath{file.path}};
+            plan.runs = {{0, offset, 4 * kChunk + 777, target},
+                         {0, in_file.size() - 5, 5, 5 * kChunk},
+                         {0, offset, 1, 6 * kChunk}};
+            Observer observer;
+            load(plan, observer);
+            Bytes expected = read_back(memory);
+            for (const LoadRun& run : plan.runs) place(expected, run, in_file);
+            CHECK(read_back(memory) == expected);
+          }
+}
+
+// The next reader finds in the page cache what a buffered load has read, and nothing of a direct one.
+void what_is_left_in_the_page_cache() {
+  const TemporaryFile file(numbered(16 * kChunk));
+  const DeviceMemory memory(0, 16 * kChunk);
+  LoadPlan plan = plan_for(memory);
+  plan.sources = {FilePath{file.path}};
+  plan.runs = {{0, 0, 16 * kChunk, 0}};
+  Observer observer;
+  drop_cache(file.path);
+  if (cached_pages(file.path) != 0 || !has_direct_reads(file.path)) return;  // a file system in memory
+  load(plan, observer);
+  CHECK(cached_pages(file.path) == 0);
+  plan.access = FileAccess::kBuffered;
+  load(plan, observer);
+  CHECK(cached_pages(file.path) == static_cast<long>(16 * kChunk) / ::sysconf(_SC_PAGESIZE));
 }
 
 void small_loads_stay_small() {
@@ -176,6 +246,8 @@ void cancelling() {
 int main() {
   choose_provider("host");
   right_bytes();
+  every_access();
+  what_is_left_in_the_page_cache();
   small_loads_stay_small();
   failures();
   truncated_while_loading();

@@ -1,0 +1,39 @@
+#include "transfer/page_cache.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+namespace cuda_ipc {
+
+namespace {
+
+constexpr size_t kProbes = 16;
+
+}  // namespace
+
+PageCacheView::PageCacheView(int fd, size_t bytes)
+    : bytes_(bytes),
+      page_(static_cast<size_t>(::sysconf(_SC_PAGESIZE))),
+      mapped_(bytes == 0 ? MAP_FAILED : ::mmap(nullptr, bytes, PROT_READ, MAP_SHARED, fd, 0)) {}
+
+PageCacheView::~PageCacheView() {
+  if (mapped_ != MAP_FAILED) ::munmap(mapped_, bytes_);
+}
+
+bool PageCacheView::holds(size_t offset, size_t bytes) const {
+  if (mapped_ == MAP_FAILED || bytes == 0 || offset + bytes > bytes_) return false;
+  const size_t step = std::max(bytes / kProbes, page_);
+  for (size_t probe = offset; probe < offset + bytes; probe += step)
+    if (!holds_page(probe)) return false;
+  return holds_page(offset + bytes - 1);
+}
+
+bool PageCacheView::holds_page(size_t offset) const {
+  unsigned char state = 0;
+  void* const page = static_cast<char*>(mapped_) + offset / page_ * page_;
+  return ::mincore(page, 1, &state) == 0 && (state & 1) != 0;
+}
+
+}  // namespace cuda_ipc
