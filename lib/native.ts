@@ -263,6 +263,10 @@ export interface LoadOptions {
   checksumBytes?: number;
 }
 
+export type ChecksumSourcesOptions = Omit<LoadOptions, "device" | "base" | "checksumBytes"> & {
+  bytes: number;
+};
+
 export interface LoadResult {
   bytes: number;
   seconds: number;
@@ -417,6 +421,12 @@ export interface NativeAddon {
   // load.cc, checksum.cc
   createCancel(): NativeCancel;
   load(options: LoadOptions): Promise<LoadResult>;
+  /**
+   * The checksum that the first `bytes` of a load's target have when they hold what the sources do, and zeros where no
+   * run is: the sources are read and summed on the processor; no device is asked. Runs come in the order of their
+   * targets, at multiples of 8.
+   */
+  checksumSources(options: ChecksumSourcesOptions): Promise<Buffer>;
   /** The 128-bit checksum (16 bytes) of device memory, computed on the device. */
   checksum(device: number, pointer: bigint, bytes: number): Promise<Buffer>;
 }

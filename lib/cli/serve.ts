@@ -1,5 +1,5 @@
 import { type Command, Option } from "commander";
-import { native, type Sharing } from "../native.js";
+import { type FileAccess, native, type Sharing } from "../native.js";
 import { Owner } from "../sharing/owner.js";
 import type { Version } from "../sharing/version.js";
 import { LoadBar } from "./load-progress.js";
@@ -14,6 +14,8 @@ interface Options {
   sharing?: Sharing;
   driver?: string;
   writable: boolean;
+  io: FileAccess;
+  verify: boolean;
 }
 
 export function addServe(program: Command): void {
@@ -26,6 +28,12 @@ export function addServe(program: Command): void {
     .option("--device <n>", "the device's ordinal", wholeNumber, 0)
     .addOption(new Option("--sharing <kind>", "default: vmm where the device has it").choices(["vmm", "ipc"]))
     .option("--writable", "let workers attach for writing", false)
+    .addOption(
+      new Option("--io <kind>", "how files are read: from the page cache, past it, or by what it holds")
+        .choices(["auto", "buffered", "direct"])
+        .default("auto"),
+    )
+    .option("--verify", "read everything again when it is on the device, and compare", false)
     .addOption(driverOption())
     .action(serve);
 }
@@ -50,7 +58,7 @@ async function serve(model: string, options: Options): Promise<void> {
 }
 
 async function load(owner: Owner, model: string, options: Options, signal: AbortSignal): Promise<Version> {
-  const { name, device, sharing, writable } = options;
+  const { name, device, sharing, writable, io, verify } = options;
   const bar = new LoadBar();
   const before = performance.now();
   try {
@@ -58,6 +66,8 @@ async function load(owner: Owner, model: string, options: Options, signal: Abort
       device,
       sharing,
       writable,
+      io,
+      verify,
       onProgress: bar.update,
       signal,
     });

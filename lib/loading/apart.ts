@@ -49,14 +49,14 @@ async function load(
   sources: (string | null)[],
   memory: NativeFd[],
   plan: LoadPlan,
-  { onProgress, signal, threads }: Omit<LoaderOptions, "sharing">,
+  { onProgress, signal, threads, io, verify }: Omit<LoaderOptions, "sharing">,
 ): Promise<{ slabs: OwnedSlab[]; checksums: Buffer[] }> {
   const total = totalBytes(plan);
   const report =
     onProgress &&
     (({ bytes, rate }: LoaderMessages["progress"]) => onProgress({ bytes, rate, totalBytes: total }));
   const { message, fds } = await loader.run<JobMessages["load"]>(
-    { type: "load", sources, slabs: plan.slabs, threads },
+    { type: "load", sources, slabs: plan.slabs, threads, io, verify },
     memory,
     { onProgress: report, signal },
   );

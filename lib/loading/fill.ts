@@ -1,6 +1,8 @@
 import { type NativeCancel, type NativeSlab, native, type Sharing } from "../native.js";
+import { compareWithSources } from "./compare.js";
 import { closeSlab, type OwnedSlab } from "./owned-slab.js";
 import type { SlabPlan } from "./plan.js";
+import type { ReadingOptions } from "./reading.js";
 
 /** What a load has got done so far. */
 export interface FillProgress {
@@ -10,12 +12,10 @@ export interface FillProgress {
   rate: number;
 }
 
-export interface FillOptions {
+export interface FillOptions extends ReadingOptions {
   sharing: Sharing;
   onProgress?: (progress: FillProgress) => void;
   signal?: AbortSignal;
-  /** Reader threads; default: what the machine repays. */
-  threads?: number;
 }
 
 /** Memory that holds its content, and the device's checksum of that. */
@@ -58,7 +58,7 @@ export async function fillSlabs(
 async function fillSlab(
   parts: (string | Uint8Array)[],
   plan: SlabPlan,
-  { sharing, threads }: FillOptions,
+  { sharing, threads, io, verify }: FillOptions,
   cancel: NativeCancel,
   progress: ProgressMeter,
 ): Promise<FilledSlab> {
@@ -77,10 +77,12 @@ async function fillSlab(
       sources: parts,
       runs: plan.runs,
       threads,
+      io,
       onProgress: progress.slab(),
       cancel,
       checksumBytes: plan.bytes,
     });
+    if (verify) await compareWithSources(parts, plan, base, { threads, cancel });
     const facts = { id, device: uuid!, bytes: memory.bytes, sharing };
     return { slab: await keep(memory, facts), checksum: checksum! };
   } catch (error) {

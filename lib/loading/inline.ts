@@ -10,7 +10,7 @@ import { openSource, type WeightsInput } from "./source.js";
 /** Loads in this process, which gets a CUDA context for it. A failure or an abort leaves nothing allocated. */
 export async function loadInline(
   input: WeightsInput,
-  { device, sharing: asked, onProgress, signal, threads }: LoaderOptions,
+  { device, sharing: asked, onProgress, signal, threads, io, verify }: LoaderOptions,
 ): Promise<LoadedSlabs> {
   const source = await openSource(input, signal);
   const plan = planLoad(source, device);
@@ -22,6 +22,8 @@ export async function loadInline(
   const filled = await fillSlabs(source.parts, plan.slabs, {
     sharing,
     threads,
+    io,
+    verify,
     signal,
     onProgress: onProgress && ((progress) => onProgress({ ...progress, totalBytes: total })),
   });

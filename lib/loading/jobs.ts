@@ -6,7 +6,7 @@ import { chooseSharing } from "./sharing.js";
 
 /** Fills memory as the plan says. The descriptors that come with the answer are all that holds it. */
 export async function load(
-  { sources, slabs, threads }: JobMessages["load"],
+  { sources, slabs, threads, io, verify }: JobMessages["load"],
   fds: NativeFd[],
   report: (progress: Omit<LoaderMessages["progress"], "fds">) => void,
 ): Promise<{ message: Omit<LoaderMessages["loaded"], "fds">; fds: NativeFd[] }> {
@@ -19,6 +19,8 @@ export async function load(
   const filled = await fillSlabs(parts, slabs, {
     sharing: "vmm",
     threads,
+    io,
+    verify,
     onProgress: (progress) => report({ type: "progress", ...progress }),
   });
   const described = filled.map(({ slab: { id, device, bytes }, checksum }) => ({

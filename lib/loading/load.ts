@@ -3,6 +3,7 @@ import { loadApart } from "./apart.js";
 import { loadInline } from "./inline.js";
 import type { LoadedSlabs, LoaderOptions } from "./loaded.js";
 import { LoaderProcess } from "./process.js";
+import { checkReading } from "./reading.js";
 import { checkSharing } from "./sharing.js";
 import type { WeightsInput } from "./source.js";
 
@@ -19,6 +20,7 @@ export async function loadWeights(
 ): Promise<LoadedSlabs> {
   const { sharing } = options;
   checkSharing(sharing);
+  checkReading(options);
   if (sharing === "ipc" || loading === "inline") return loadInline(input, options);
   try {
     return await loadApart(input, options);

@@ -2,20 +2,19 @@ import type { Sharing } from "../native.js";
 import type { FillProgress } from "./fill.js";
 import type { OwnedSlab } from "./owned-slab.js";
 import type { Placement, TensorEntry } from "./plan.js";
+import type { ReadingOptions } from "./reading.js";
 
 export interface LoadProgress extends FillProgress {
   /** Bytes of all tensors together. */
   totalBytes: number;
 }
 
-export interface LoaderOptions {
+export interface LoaderOptions extends ReadingOptions {
   device?: Placement;
   /** Undefined: "vmm" where every device supports it, else "ipc". */
   sharing?: Sharing;
   onProgress?: (progress: LoadProgress) => void;
   signal?: AbortSignal;
-  /** Reader threads; default: what the machine repays. */
-  threads?: number;
 }
 
 /** A version's memory, filled and checksummed, not yet published. */

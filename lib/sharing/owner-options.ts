@@ -2,6 +2,7 @@ import type { CudaIpcError } from "../errors.js";
 import type { Loading } from "../loading/load.js";
 import type { LoadProgress } from "../loading/loaded.js";
 import type { Placement } from "../loading/plan.js";
+import type { ReadingOptions } from "../loading/reading.js";
 import type { Sharing } from "../native.js";
 import type { LedgerLimits } from "./ledger.js";
 import type { LockLimits } from "./lock-types.js";
@@ -29,7 +30,7 @@ export interface OwnerOptions {
   recoveryDeadline?: number;
 }
 
-export interface LoadOptions {
+export interface LoadOptions extends ReadingOptions {
   /** Ordinal of the device in this process, or a function that chooses one for each tensor. Default 0. */
   device?: Placement;
   /** "vmm" (the default where every device supports it) or "ipc". */
@@ -42,8 +43,6 @@ export interface LoadOptions {
   onProgress?: (progress: LoadProgress) => void;
   /** Aborts the load; nothing stays allocated and the current version stays what it is. */
   signal?: AbortSignal;
-  /** Reader threads; default: what the machine repays. */
-  threads?: number;
 }
 
 export interface CloseOptions {

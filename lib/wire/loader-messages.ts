@@ -26,6 +26,8 @@ export const jobSchemas = {
       }),
     ),
     threads: Type.Optional(atLeastOne),
+    io: Type.Optional(Type.Union([Type.Literal("auto"), Type.Literal("buffered"), Type.Literal("direct")])),
+    verify: Type.Optional(Type.Boolean()),
   }),
   verify: Type.Object({
     type: Type.Literal("verify"),

@@ -1,4 +1,4 @@
-// createCancel(), load()
+// createCancel(), load(), checksumSources()
 #include "addon/arguments.h"
 #include "addon/async.h"
 #include "addon/exports.h"
@@ -51,10 +51,9 @@ void read_sources(Napi::Value value, LoadJob& job) {
   }
 }
 
-void read_options(const Napi::Object& options, LoadJob& job) {
+// What a load and a checksum of its sources have in common.
+void read_plan(const Napi::Object& options, LoadJob& job) {
   LoadPlan& plan = job.plan;
-  plan.device = device_argument(options.Get("device"));
-  plan.base = pointer_argument(options.Get("base"), "base");
   plan.runs = runs_argument(options.Get("runs"));
   const Napi::Value threads = options.Get("threads");
   if (!is_absent(threads))
@@ -64,13 +63,25 @@ void read_options(const Napi::Object& options, LoadJob& job) {
     plan.chunk_bytes = integer_argument(chunk_bytes, "chunkBytes", kLeastChunkBytes, kMostChunkBytes);
   const Napi::Value io = options.Get("io");
   if (!is_absent(io)) plan.access = access_argument(io);
-  const Napi::Value checksum_bytes = options.Get("checksumBytes");
-  if (!is_absent(checksum_bytes)) job.checksum_bytes = bytes_argument(checksum_bytes, "checksumBytes", 1);
   job.cancel = cancel_argument(options.Get("cancel"), "cancel");
   const Napi::Value on_progress = options.Get("onProgress");
   if (!is_absent(on_progress))
     job.on_progress = Napi::Persistent(function_argument(on_progress, "onProgress"));
   read_sources(options.Get("sources"), job);
+}
+
+void read_load(const Napi::Object& options, LoadJob& job) {
+  job.plan.device = device_argument(options.Get("device"));
+  job.plan.base = pointer_argument(options.Get("base"), "base");
+  const Napi::Value checksum_bytes = options.Get("checksumBytes");
+  if (!is_absent(checksum_bytes)) job.checksum_bytes = bytes_argument(checksum_bytes, "checksumBytes", 1);
+  read_plan(options, job);
+}
+
+void read_sources_checksum(const Napi::Object& options, LoadJob& job) {
+  job.sources_only = true;
+  job.checksum_bytes = bytes_argument(options.Get("bytes"), "bytes", 1);
+  read_plan(options, job);
 }
 
 // Ends the job on the pool when the work is over, and also when it is dropped without having run.
@@ -83,7 +94,11 @@ struct JobUse {
   std::shared_ptr<LoadJob> job;
 };
 
-Napi::Value start_load(const Napi::CallbackInfo& info) {
+using ReadOptions = void (*)(const Napi::Object&, LoadJob&);
+using MakeValue = Napi::Value (*)(Napi::Env, const LoadJob::Outcome&);
+
+template <ReadOptions read_options, MakeValue make_value>
+Napi::Value start(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   auto job = std::make_shared<LoadJob>();
   try {
@@ -110,16 +125,23 @@ Napi::Value start_load(const Napi::CallbackInfo& info) {
       [job](Napi::Env env, Outcome& outcome) -> Napi::Value {
         job->settle(env);
         if (const auto* error = std::get_if<Error>(&outcome)) throw *error;
-        const auto& [result, checksum] = std::get<LoadJob::Outcome>(outcome);
-        Napi::Object object = Napi::Object::New(env);
-        object["bytes"] = static_cast<double>(result.bytes);
-        object["seconds"] = result.seconds;
-        object["stagingBytes"] = static_cast<double>(result.staging_bytes);
-        object["threads"] = result.threads;
-        if (checksum)
-          object["checksum"] = Napi::Buffer<unsigned char>::Copy(env, checksum->data(), checksum->size());
-        return object;
+        return make_value(env, std::get<LoadJob::Outcome>(outcome));
       });
+}
+
+Napi::Value checksum_value(Napi::Env env, const LoadJob::Outcome& outcome) {
+  return Napi::Buffer<unsigned char>::Copy(env, outcome.checksum->data(), outcome.checksum->size());
+}
+
+Napi::Value load_value(Napi::Env env, const LoadJob::Outcome& outcome) {
+  const LoadResult& result = outcome.result;
+  Napi::Object object = Napi::Object::New(env);
+  object["bytes"] = static_cast<double>(result.bytes);
+  object["seconds"] = result.seconds;
+  object["stagingBytes"] = static_cast<double>(result.staging_bytes);
+  object["threads"] = result.threads;
+  if (outcome.checksum) object["checksum"] = checksum_value(env, outcome);
+  return object;
 }
 
 }  // namespace
@@ -127,7 +149,9 @@ Napi::Value start_load(const Napi::CallbackInfo& info) {
 void export_load(Napi::Env env, Napi::Object exports) {
   NativeCancel::define_class(env);
   exports["createCancel"] = Napi::Function::New(env, create_cancel, "createCancel");
-  exports["load"] = Napi::Function::New<checked<start_load>>(env, "load");
+  exports["load"] = Napi::Function::New<checked<start<read_load, load_value>>>(env, "load");
+  exports["checksumSources"] =
+      Napi::Function::New<checked<start<read_sources_checksum, checksum_value>>>(env, "checksumSources");
 }
 
 }  // namespace cuda_ipc

@@ -1,5 +1,7 @@
 #include "addon/load_job.h"
 
+#include "kernels/source_checksum.h"
+
 namespace cuda_ipc {
 
 namespace {
@@ -36,6 +38,7 @@ LoadJob::Outcome LoadJob::run() {
       if (job.reports_) job.post_progress();
     }
   } last_report{*this};
+  if (sources_only) return {{}, source_checksum(plan, checksum_bytes, *this)};
   struct Summing {  // gone when run() returns, whatever the outcome
     std::optional<StreamedChecksum>& checksum;
     ~Summing() { checksum.reset(); }

@@ -26,6 +26,7 @@ class LoadJob final : public LoadObserver, public std::enable_shared_from_this<L
   Napi::FunctionReference on_progress;            // or empty; used and reset on the environment's thread only
   std::vector<std::shared_ptr<LentView>> memory;  // the plan's sources in memory
   size_t checksum_bytes = 0;                      // from the plan's base; 0: no checksum is asked for
+  bool sources_only = false;                      // the checksum is of the sources; nothing is loaded
 
   // On the environment's thread: before the load, and after it has settled. From begin() on, teardown of the
   // environment cancels the load and waits for its end: the device memory it writes to is freed after that.

@@ -9,10 +9,9 @@
 #include <vector>
 
 #include "driver/error.h"
-#include "kernels/checksum.h"
 #include "kernels/device_checksum.h"
+#include "kernels/word_gaps.h"
 #include "memory/device_memory.h"
-#include "transfer/plan.h"
 
 namespace cuda_ipc {
 
@@ -36,24 +35,17 @@ class StreamedChecksum {
   Checksum finish();
 
  private:
-  struct Piece {
-    size_t target;
-    size_t bytes;
-  };
-
-  bool plan_pieces();
   void prepare() noexcept;
-  void sum(cu::CUstream stream, Piece piece);
+  void sum(cu::CUstream stream, WordRange piece);
 
   const LoadPlan& plan_;
   const size_t bytes_;
-  std::vector<Piece> gaps_;
-  const bool streamed_;
+  const std::optional<std::vector<WordRange>> gaps_;  // nothing: one pass at the end
   std::optional<DeviceMemory> sums_;
   std::atomic<cu::CUfunction> kernel_{nullptr};
   std::optional<Error> failure_;  // of prepare()
   std::mutex mutex_;
-  std::vector<Piece> early_;  // landed before the kernel was there
+  std::vector<WordRange> early_;  // landed before the kernel was there
   std::thread preparing_;
 };
 

@@ -1,0 +1,49 @@
+// The threads that share the chunks of a plan among them.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+#include "driver/error.h"
+#include "transfer/load.h"
+#include "transfer/plan.h"
+
+namespace cuda_ipc {
+
+class ChunkReaders {
+ public:
+  // Opens the sources. Throws Error: see Chunks and open_source().
+  ChunkReaders(const LoadPlan& plan, LoadObserver& observer);
+
+  // Runs `work` on as many threads as the plan repays, this one among them, and returns how many those were.
+  // The first failure, or being cancelled, ends all of them and is thrown.
+  unsigned run(const std::function<void()>& work);
+
+  // For `work`: a chunk that no other thread has; nothing when none is left.
+  std::optional<LoadRun> next();
+  // Reads it, see Source::read().
+  const unsigned char* read(const LoadRun& chunk, unsigned char* staging) const;
+  // How large that staging must be.
+  size_t staging_bytes() const { return chunks_.largest(); }
+  size_t total_bytes() const { return chunks_.total_bytes(); }
+
+ private:
+  unsigned threads_wanted() const;
+  void guard(const std::function<void()>& work) noexcept;
+  void fail(const Error& error);
+
+  const LoadPlan& plan_;
+  LoadObserver& observer_;
+  const Chunks chunks_;
+  std::vector<std::unique_ptr<Source>> sources_;
+  std::atomic<size_t> next_{0};
+  std::atomic<bool> stopped_{false};
+  std::mutex mutex_;
+  std::optional<Error> error_;
+};
+
+}  // namespace cuda_ipc
