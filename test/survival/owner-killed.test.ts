@@ -96,25 +96,25 @@ test("until a stopped worker is back, counts are a lower bound and nothing is fr
 test("what nobody holds any more is freed when the recovery ends, and not before", async () => {
   const mortal = await startMortal();
   const { socket } = mortal;
-  const old = await mortal.load("set", someTensors(1));
+  await mortal.load("set", someTensors(1));
   const { worker, key } = await startHolder("set", { socket });
-  const { worker: stopped } = await startHolder("set", { socket });
   await mortal.load("set", someTensors(2));
   await worker.call("attach", "set", { socket });
+  const { worker: stopped } = await startHolder("set", { socket });
   await stop(stopped);
   await kill(mortal.child);
 
   const { owner } = await startSuccessor(socket);
-  await worker.event("ownerfound");
-  await worker.event("ownerfound");
+  const [old] = owner.versions();
+  for (let weights = 0; weights < 2; weights++) await worker.event("ownerfound");
   await worker.call("release", key);
-  expect(owner.versions()).toHaveLength(2);
-  const freed = new Promise((resolve) => owner.once("freed", resolve));
+  expect(old).toMatchObject({ number: 1, refCount: 0, state: "superseded", presence: "present" });
+  expect(owner.recovering).toBe(true);
+  const freed = old!.whenFreed();
   await kill(stopped);
-  expect((await freed) === owner.current("set")).toBe(false);
-  expect(owner.versions().map(({ number }) => number)).toEqual([2]);
-  expect(old.number).toBe(1);
+  await freed;
   await owner.whenRecovered();
+  expect(owner.versions().map(({ number }) => number)).toEqual([2]);
 });
 
 test("a worker that died meanwhile has no lease any more", async () => {
