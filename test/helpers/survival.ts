@@ -21,8 +21,12 @@ export interface VersionFacts {
 }
 
 /** An owner in a process of its own, to be killed. */
-export async function startMortal(socket = newSocket(folder), options: object = {}) {
-  const child = startChild("owner.cjs");
+export async function startMortal(
+  socket = newSocket(folder),
+  options: object = {},
+  through: readonly string[] = [],
+) {
+  const child = startChild("owner.cjs", {}, through);
   await child.call("listen", { socket, ...options });
   return {
     child,

@@ -1,4 +1,5 @@
 // What workers do while there is no owner is done, or settled with the next one.
+import { spawnSync } from "node:child_process";
 import { expect, test } from "vitest";
 import { someTensors, startOwner, startWorker } from "../helpers/sharing.js";
 import { counted, kill, startHolder, startMortal, startSuccessor, stop } from "../helpers/survival.js";
@@ -175,4 +176,46 @@ test("several clients in one process come back, each with its own leases", async
   expect(owner.current("set")!.holders).toMatchObject([{ pid: worker.pid, leases: 3 }]);
   for (const thread of threads) await worker.call("releaseInThread", thread);
   await counted(owner, id, 1);
+});
+
+test("the owner dies while a worker is mapping what it was granted: nothing is lost", async () => {
+  const mortal = await startMortal();
+  const { socket } = mortal;
+  const { id } = await mortal.load("set", someTensors());
+  const worker = await startWorker({ CUDA_IPC_HOST_FAULTS: "cuMemMap:*=slow=400" });
+  const attaching = worker.call<number>("attach", "set", { socket });
+  await mortal.child.call("waitForRefCount", id, 1);
+  await kill(mortal.child);
+  const { owner, lost } = await startSuccessor(socket);
+  const key = await attaching;
+  await owner.whenRecovered();
+  expect(lost).toEqual([]);
+  expect(owner.current("set")).toMatchObject({ id, refCount: 1, refCountExact: true });
+  expect(await worker.call("computeChecksum", key)).toBe(owner.current("set")!.checksum);
+});
+
+/** A PID namespace of its own: from there, processes outside have no pid. Needs root. */
+const apart = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"];
+const canUnshare = spawnSync(apart[0]!, [...apart.slice(1), "true"]).status === 0;
+
+test.skipIf(!canUnshare)("a worker that no owner can name is known by its leases", async () => {
+  const mortal = await startMortal(undefined, {}, apart);
+  const { socket } = mortal;
+  const { id } = await mortal.load("set", someTensors());
+  const { worker, key } = await startHolder("set", { socket });
+  const other = await worker.call<number>("retain", key);
+  const { worker: dead } = await startHolder("set", { socket });
+  await kill(mortal.child);
+  await kill(dead);
+  await worker.event("ownerlost");
+  await worker.call("release", other);
+
+  const { child } = await startMortal(socket, { recoveryDeadline: 3000 }, apart);
+  expect(await worker.event("ownerfound")).toMatchObject({ detail: { kept: true } });
+  // The dead one has nobody who could prove its death: it is awaited for as long as it was said.
+  expect(await child.call("recovering")).toBe(true);
+  await child.event("recovered");
+  expect(await child.call("version", id)).toMatchObject({ refCount: 1, presence: "present" });
+  await worker.call("release", key);
+  await child.call("waitForRefCount", id, 0);
 });
