@@ -1,5 +1,6 @@
 import path from "node:path";
-import { writeSafetensors } from "../../lib/index.js";
+import { setTimeout as delay } from "node:timers/promises";
+import { ownerStatus, writeSafetensors } from "../../lib/index.js";
 import type { ObserverCommands } from "./actors/observer.js";
 import type { OwnerCommands } from "./actors/owner.js";
 import { Child } from "./child.js";
@@ -7,6 +8,7 @@ import { inputs, matrixOf, outputs, tensorName } from "./content.js";
 import type { Findings } from "./findings.js";
 import type { Log } from "./log.js";
 import type { Commands, Surplus } from "./messages.js";
+import { Hang, watchFor } from "./patience.js";
 import { Slot, type Worker } from "./slot.js";
 import type { Versions } from "./versions.js";
 
@@ -108,8 +110,43 @@ export class Fleet {
     await successor.call("takeOver", this.socket);
     this.present = successor;
     await old.whenNoted("handed over");
-    this.leak(old.name, await old.call("close"));
-    await this.end(old);
+    await this.dismiss(old);
+  }
+
+  /** A hand-over in the middle of which one of both is killed. Whoever has the socket then is the owner. */
+  async breakHandOver(victim: "owner" | "successor", afterMs: number): Promise<void> {
+    const { owner: old, standby } = this;
+    const successor = await this.newRunner();
+    const taken = successor.call("takeOver", this.socket).catch(() => {});
+    await delay(afterMs);
+    await (victim === "owner" ? old : successor).kill();
+    await taken;
+    const left = [old, successor, standby].filter(({ killed }) => !killed);
+    this.present = await this.whoListens(left);
+    if (this.present === standby) await this.startStandby();
+    const idle = left.filter((keeper) => keeper !== this.present && keeper !== standby);
+    await Promise.all(idle.map((keeper) => this.dismiss(keeper)));
+  }
+
+  /** Asks the owner on the socket. */
+  private async whoListens(keepers: readonly Keeper[]): Promise<Keeper> {
+    const found = await watchFor(async () => {
+      try {
+        const { pid } = await ownerStatus({ socket: this.socket, timeout: 1000 });
+        return keepers.find((keeper) => keeper.pid === pid);
+      } catch {
+        return undefined;
+      }
+    }, 15_000);
+    if (found === undefined)
+      throw new Hang(`one of ${keepers.map(({ name }) => name).join(", ")} to be the owner`);
+    return found;
+  }
+
+  /** It is nothing any more: it must have let go of everything, and ends. */
+  private async dismiss(keeper: Keeper): Promise<void> {
+    this.leak(keeper.name, await keeper.call("close"));
+    await this.end(keeper);
   }
 
   /**

@@ -82,9 +82,9 @@ test("the same seed gives the same schedule", async () => {
   const kinds = async () => {
     const { code, log } = await chaos("--seconds", "3", "--workers", "1", "--seed", "7");
     expect(code, log).toBe(0);
-    return [...log.matchAll(/ s {2}((?:kill|stop|restart|fail|race|hand|roll|swap)[a-z ]*?) {2,}/g)].map(
-      ([, kind]) => kind,
-    );
+    return [
+      ...log.matchAll(/ s {2}((?:kill|stop|restart|fail|race|break|hand|roll|swap)[a-z ]*?) {2,}/g),
+    ].map(([, kind]) => kind);
   };
   const [first, second] = [await kinds(), await kinds()];
   const both = Math.min(first.length, second.length);

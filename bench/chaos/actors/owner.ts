@@ -108,7 +108,7 @@ const commands = {
 
   /** Ends in good order; what is left open then. */
   async close(): Promise<Surplus> {
-    await (owner ?? standby!).close();
+    await (owner ?? standby)?.close();
     return surplusDescriptors(descriptorsBefore);
   },
 };

@@ -7,7 +7,7 @@ import {
   stopOwner,
   stopThroughDeath,
 } from "./owner.js";
-import { handOver, killStandby } from "./succession.js";
+import { breakHandOver, handOver, killStandby } from "./succession.js";
 import { killLoader, rollback, swap } from "./versions.js";
 import { killWorker, stopWorker } from "./workers.js";
 
@@ -16,5 +16,5 @@ export const events: readonly ChaosEvent[] = [
   ...[killWorker, stopWorker],
   ...[swap, rollback, killLoader],
   ...[failOver, restartOwner, raceForSocket, stopThroughDeath, killAllButStandby, stopOwner],
-  ...[killStandby, handOver],
+  ...[killStandby, handOver, breakHandOver],
 ];

@@ -26,3 +26,22 @@ export const handOver: ChaosEvent = {
     return loaded === undefined ? took : `${took}, after ${loaded}`;
   },
 };
+
+/** One of both dies in the middle of it. The old owner goes on, the new one does, or the standby takes over. */
+export const breakHandOver: ChaosEvent = {
+  kind: "break hand-over",
+  async run({ fleet, findings, random, rested }) {
+    const old = fleet.owner.name;
+    const victim = random.next() < 0.5 ? "owner" : "successor";
+    const afterMs = Math.round(random.next() * 40);
+    await fleet.recover();
+    findings.figures.kills.owner++;
+    await fleet.breakHandOver(victim, afterMs);
+    const { lost, texts } = await fleet.recover();
+    if (rested && lost.length > 0) {
+      findings.fault(`Version ${lost.join(", ")} was lost in a hand-over although the standby held it.`);
+    }
+    const what = `of ${old}: its ${victim === "owner" ? "giver" : "taker"} was killed after ${afterMs} ms`;
+    return [what, `${fleet.owner.name} is the owner`, ...texts].join("; ");
+  },
+};
