@@ -29,9 +29,25 @@ test("the entry loads nothing until a name is asked for", () => {
   expect(loadedBy('require("./dist/lib/index.js")').files).toEqual(["dist/lib/index.js"]);
 });
 
-test("a worker loads neither other packages nor the owner's side", () => {
-  const { files, builtins } = loadedBy('const { attach } = require("./dist/lib/index.js")');
-  expect(files).toContain("dist/lib/sharing/attach.js");
+test("a worker that can attach has loaded little more than the addon", () => {
+  const { files } = loadedBy('const { attach } = require("./dist/lib/index.js")');
+  const library = files.filter((file) => !file.endsWith(".node")).sort();
+  expect(library).toEqual([
+    "dist/lib/errors.js",
+    "dist/lib/index.js",
+    "dist/lib/native.js",
+    "dist/lib/sharing/attach.js",
+    "dist/lib/sharing/bring-up.js",
+    "dist/lib/sharing/ids.js",
+    "dist/lib/sharing/socket-path.js",
+  ]);
+});
+
+test("attaching loads neither other packages nor the owner's side", () => {
+  const { files, builtins } = loadedBy(`
+    const { attach } = require("./dist/lib/index.js");
+    attach("set", { socket: "/nowhere" }).catch(() => {});`);
+  expect(files).toContain("dist/lib/sharing/owner-client.js");
   expect(files.filter((file) => file.includes("node_modules"))).toEqual([]);
   const owners = /owner\.js|owner-server|ledger|catalog|safetensors|messages|values|checked|explain/;
   expect(files.filter((file) => owners.test(file))).toEqual([]);

@@ -1,7 +1,7 @@
 import { invalidArgument } from "../errors.js";
 import { type Access, native } from "../native.js";
+import { bringUpDriver } from "./bring-up.js";
 import { isId } from "./ids.js";
-import { clientOf } from "./owner-client.js";
 import { resolveSocket } from "./socket-path.js";
 import type { Weights } from "./weights.js";
 
@@ -21,11 +21,17 @@ export interface AttachOptions {
   signal?: AbortSignal;
 }
 
-let attached = false;
+// What attaching takes is loaded by the first attach, which has started CUDA by then, or else in the first turn that
+// the program leaves to others: as a rule CUDA is coming up then. It is rehearsed there, too.
+const loadClient = () => require("./owner-client.js") as typeof import("./owner-client.js");
+const loadRehearsal = () => require("./rehearsal.js") as typeof import("./rehearsal.js");
 
-// Whoever has imported this attaches soon. What is done before, such as bringing CUDA up, leaves this thread idle.
+let attached = false;
 setImmediate(() => {
-  if (!attached) (require("./rehearsal.js") as typeof import("./rehearsal.js")).rehearse().catch(() => {});
+  if (!attached)
+    loadRehearsal()
+      .rehearse()
+      .catch(() => {});
 }).unref();
 
 /**
@@ -51,5 +57,6 @@ export async function attach(name: string, options: AttachOptions = {}): Promise
   if (options.driver !== undefined) native.chooseProvider(options.driver);
   signal?.throwIfAborted();
   attached = true;
-  return clientOf(socket).attach({ set: name, version, checksum, access }, { timeout, signal });
+  bringUpDriver();
+  return loadClient().clientOf(socket).attach({ set: name, version, checksum, access }, { timeout, signal });
 }

@@ -5,6 +5,7 @@ import type { ReplyMessage, RequestMessage, RequestType } from "../wire/messages
 import type { Reply } from "../wire/pending.js";
 import { attachSteps } from "./attach-steps.js";
 import { Attachment } from "./attachment.js";
+import { bringUpDriver } from "./bring-up.js";
 import { HeldLeases } from "./held-leases.js";
 import { randomId } from "./ids.js";
 import type { RefCount } from "./ledger-types.js";
@@ -134,8 +135,8 @@ export class OwnerClient implements LeaseService {
   }
 
   private async attachNow(request: AttachRequest, limits: RequestLimits): Promise<Weights> {
-    // Bringing the driver up takes longer than all of the rest: it goes on beside it. What fails is told later.
-    const warm = this.addon.driverIsUp() ? undefined : this.addon.devices().catch(() => {});
+    // That takes longer than all of the rest: it goes on beside it.
+    const warm = bringUpDriver(this.addon);
     const lease = randomId();
     const { message, fds, line } = await this.request("attach", { ...request, lease }, limits, lease);
     attachSteps.tell?.("answered");
