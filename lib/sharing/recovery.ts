@@ -226,7 +226,8 @@ export class Recovery {
       if (ledger.refCount(entry.id).count === 0) catalog.apply(ledger.lose(entry.id));
     }
     catalog.apply(ledger.sweep());
-    done({ restored: this.restored, lost: this.lost });
+    // What the recovery held back is free by the time that it is said to be over.
+    void catalog.settled().then(() => done({ restored: this.restored, lost: this.lost }));
   }
 }
 
