@@ -1,5 +1,5 @@
 /** The owner's process: publishes, and notes when its ledger ends a lease. */
-import { cudaMemGetInfo, Owner } from "../../lib/index.js";
+import { cudaMemGetInfo, type LoadOptions, Owner, type OwnerOptions } from "../../lib/index.js";
 import { now } from "../common/clock.js";
 import { serve } from "../common/serve.js";
 
@@ -24,7 +24,7 @@ const commands = {
   async initialize(device: number): Promise<void> {
     await cudaMemGetInfo({ device });
   },
-  async listen(socket: string, options: object = {}): Promise<void> {
+  async listen(socket: string, options: OwnerOptions = {}): Promise<void> {
     owner = await Owner.listen({ ...options, socket });
     owner.on("leaseended", ({ reason }) => {
       ends.push({ at: now(), reason });
@@ -36,7 +36,7 @@ const commands = {
     file: string,
     sharing: "vmm" | "ipc",
     device: number,
-    options: object = {},
+    options: LoadOptions = {},
   ): Promise<Published> {
     const started = now();
     const version = await owner.load(name, file, { ...options, sharing, device });
@@ -72,10 +72,11 @@ const commands = {
     const { user, system } = process.cpuUsage();
     return user + system;
   },
-  /** Whether this build's owners can tell that they are whole again after a restart. */
-  canRecover: (): boolean => "whenRecovered" in owner,
-  whenRecovered: (): Promise<void> =>
-    (owner as unknown as { whenRecovered(): Promise<void> }).whenRecovered(),
+  /** Settles when what the owner before had is whole again, or lost. */
+  async whenRecovered(): Promise<{ restored: number; lost: number }> {
+    const { restored, lost } = await owner.whenRecovered();
+    return { restored: restored.length, lost: lost.length };
+  },
   close: (): Promise<void> => owner.close(),
 };
 

@@ -2,6 +2,7 @@
 import { layoutSlab } from "../../lib/formats/layout.js";
 import { cudaMemGetInfo, openCheckpoint } from "../../lib/index.js";
 import { native } from "../../lib/native.js";
+import { millisecondsBetween, now } from "../common/clock.js";
 import { serve } from "../common/serve.js";
 
 let base: bigint;
@@ -16,8 +17,16 @@ const commands = {
     sources = checkpoint.files.map(({ path }) => path);
     base = await native.memAlloc(device, layout.bytes);
   },
-  async stream(device: number, options: { threads?: number; chunkBytes?: number }) {
-    return native.load({ ...options, device, base, sources, runs: layout.runs });
+  async stream(device: number, options: { threads?: number; chunkBytes?: number; checksum?: boolean }) {
+    const { checksum, ...rest } = options;
+    const checksumBytes = checksum ? layout.bytes : undefined;
+    return native.load({ ...rest, device, base, sources, runs: layout.runs, checksumBytes });
+  },
+  /** A pass of its own over all of the memory: seconds. */
+  async checksum(device: number): Promise<number> {
+    const before = now();
+    await native.checksum(device, base, layout.bytes);
+    return millisecondsBetween(before, now()) / 1e3;
   },
 };
 

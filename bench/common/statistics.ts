@@ -4,6 +4,7 @@ export interface Summary {
   median: number;
   p10: number;
   p90: number;
+  p99: number;
   min: number;
   max: number;
 }
@@ -24,6 +25,7 @@ export function summarize(samples: readonly number[]): Summary {
     median: quantile(sorted, 0.5),
     p10: quantile(sorted, 0.1),
     p90: quantile(sorted, 0.9),
+    p99: quantile(sorted, 0.99),
     min: sorted[0]!,
     max: sorted.at(-1)!,
   };

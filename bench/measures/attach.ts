@@ -20,7 +20,9 @@ export const attach: Measure = {
         await checkContent(at, file.path);
         const onRound = (round: number) => bench.step(`${sharing}, round ${round + 1} of ${rounds}`);
         const plan = { driver: bench.driver, sharing, bytes, samples: rounds, repeats, ...at, onRound };
-        recordAttach(bench, { sharing }, await measureLatency(plan));
+        const samples = await measureLatency(plan);
+        recordAttach(bench, { sharing }, samples);
+        recordSteps(bench, { sharing }, samples);
         bench.record("cuda-ipc", "round trip", "ms", { sharing }, await measureRoundTrips(at, 200));
         await owner.call("retire", sharing);
       }
@@ -39,6 +41,18 @@ export function recordAttach(bench: Bench, labels: Labels, samples: readonly Sam
       bench.record(by, "attach", "ms", { ...labels, kind }, milliseconds);
       const detaches = chosen.map(({ detach }) => detach);
       bench.record(by, "detach", "ms", { ...labels, kind }, detaches);
+    }
+  }
+}
+
+/** Of first attaches: what the time went into, step by step, as each side tells it. */
+function recordSteps(bench: Bench, labels: Labels, samples: readonly Sample[]): void {
+  for (const of of ["attach", "floor"] as const) {
+    const chosen = samples.filter((sample) => sample.of === of && sample.kind === "first");
+    for (const step of Object.keys(chosen[0]?.parts ?? {})) {
+      const times = chosen.map(({ parts }) => parts![step]!);
+      const by = of === "floor" ? "floor" : "cuda-ipc";
+      bench.record(by, `of which ${step}`, "ms", { ...labels, kind: "first" }, times);
     }
   }
 }

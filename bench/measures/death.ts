@@ -23,6 +23,8 @@ export const death: Measure = {
     const { kills, frees, bytes } = bench.profile.death;
     const file = await sparseDataset(bench, bytes, 16);
     await withOwner(bench, async ({ owner, socket }) => {
+      // Before the first look at the device's memory: `ipc` brings its context up later otherwise.
+      await owner.call("initialize", bench.device);
       for (const sharing of await sharings(bench)) {
         await owner.call("publish", sharing, file.path, sharing, bench.device);
         const at = { set: sharing, socket, device: bench.device };

@@ -1,3 +1,5 @@
+import type { OwnerCommands } from "../actors/owner.js";
+import type { Child } from "../common/child.js";
 import { type Measure, Skip } from "../suite/bench.js";
 import { dataset } from "../suite/dataset.js";
 import { FileCache } from "./file-cache.js";
@@ -14,10 +16,16 @@ export const loadCold: Measure = {
     const file = await dataset(bench, bytes, bench.profile.set.tensors);
     const [sharing] = await sharings(bench);
     const cache = await FileCache.start();
-    const rates = { disk: [] as number[], library: [] as number[] };
+    const rates = { disk: [] as number[], library: [] as number[], buffered: [] as number[] };
     const drop = async () => {
       if ((await cache.drop(file.path)) > 0.01)
         throw new Skip("The file stays in memory when it is dropped: --dir must name a folder on a disk.");
+    };
+    const load = async (owner: Child<OwnerCommands>, io: "auto" | "buffered") => {
+      await drop();
+      const { seconds } = await owner.call("publish", "set", file.path, sharing!, bench.device, { io });
+      await owner.call("retire", "set");
+      return gigabytesPerSecond(file.bytes, seconds);
     };
     try {
       await withOwner(
@@ -30,12 +38,8 @@ export const loadCold: Measure = {
               if (rate === undefined) throw new Skip("The file system of --dir has no direct reads.");
               rates.disk.push(rate / 1e9);
             },
-            async () => {
-              await drop();
-              const { seconds } = await owner.call("publish", "set", file.path, sharing!, bench.device);
-              rates.library.push(gigabytesPerSecond(file.bytes, seconds));
-              await owner.call("retire", "set");
-            },
+            async () => rates.library.push(await load(owner, "auto")),
+            async () => rates.buffered.push(await load(owner, "buffered")),
           ]);
         },
         { loading: "inline" },
@@ -46,6 +50,7 @@ export const loadCold: Measure = {
     }
     const labels = { bytes: file.bytes, cache: "cold" };
     bench.record("cuda-ipc", "load", "GB/s", { ...labels, sharing: sharing! }, rates.library);
+    bench.record("cuda-ipc", "load, buffered", "GB/s", { ...labels, sharing: sharing! }, rates.buffered);
     bench.record("disk", "direct reads", "GB/s", { ...labels, threads: floorThreads() }, rates.disk);
   },
 };

@@ -1,14 +1,28 @@
 import os from "node:os";
 import { checkContent } from "../attach/content.js";
-import type { Measure } from "../suite/bench.js";
-import { mainSet } from "../suite/dataset.js";
+import type { Bench, Measure } from "../suite/bench.js";
+import { type Dataset, mainSet } from "../suite/dataset.js";
 import { FileCache } from "./file-cache.js";
 import { LoadFloor } from "./load-floor.js";
 import { runPython } from "./python.js";
-import { alternate, gigabytesPerSecond, sharings, withOwner } from "./session.js";
+import { alternate, gigabytesPerSecond, type Sharing, sharings, withOwner } from "./session.js";
 
 /** As many reader threads as the floor repays: 12 at most, see bench/README.md. */
 export const floorThreads = (): number => Math.min(Math.max(os.cpus().length, 2), 12);
+
+/** The default for "vmm": the time has the start of the process that loads, and of CUDA in it. */
+async function byProcess(bench: Bench, file: Dataset, sharing: Sharing): Promise<number[]> {
+  const rates: number[] = [];
+  await withOwner(bench, async ({ owner }) => {
+    for (let round = 0; round < bench.profile.load.peerRounds; round++) {
+      bench.step(`by a process of its own, round ${round + 1}`);
+      const { seconds } = await owner.call("publish", "set", file.path, sharing, bench.device);
+      rates.push(gigabytesPerSecond(file.bytes, seconds));
+      await owner.call("retire", "set");
+    }
+  });
+  return rates;
+}
 
 export const load: Measure = {
   name: "load",
@@ -60,6 +74,13 @@ export const load: Measure = {
     const floorLabels = { ...labels, threads: floorThreads() };
     bench.record("floor", "load", "GB/s", floorLabels, rates.floor);
     bench.record("floor", "load, pinning included", "GB/s", floorLabels, rates.pinning);
+    bench.record(
+      "cuda-ipc",
+      "load, by a process of its own",
+      "GB/s",
+      labels,
+      await byProcess(bench, file, sharing!),
+    );
     const peer = await runPython<{ bytes: number; seconds: number }>(
       bench,
       "safetensors",

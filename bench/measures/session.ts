@@ -1,6 +1,6 @@
 /** What most measures begin with: an owner of their own, and what the device can do. */
 import path from "node:path";
-import { cudaGetDeviceProperties } from "../../lib/index.js";
+import { cudaGetDeviceProperties, type OwnerOptions } from "../../lib/index.js";
 import type { OwnerCommands } from "../actors/owner.js";
 import { Child } from "../common/child.js";
 import type { Bench } from "../suite/bench.js";
@@ -22,17 +22,20 @@ export interface Session {
   socket: string;
 }
 
-/** An owner that listens and has CUDA up, in a process of its own, for as long as `use` takes. */
+/**
+ * An owner that listens, in a process of its own, for as long as `use` takes. One that loads "inline" has CUDA up; any
+ * other has as little of CUDA as what it publishes asks for.
+ */
 export async function withOwner(
   bench: Bench,
   use: (session: Session) => Promise<void>,
-  options: object = {},
+  options: OwnerOptions = {},
 ): Promise<void> {
   const owner = new Child<OwnerCommands>(actor("owner"));
   const socket = path.join(bench.scratch, "owner.sock");
   try {
     await owner.call("listen", socket, options);
-    await owner.call("initialize", bench.device);
+    if (options.loading === "inline") await owner.call("initialize", bench.device);
     await use({ owner, socket });
     await owner.call("close");
     await owner.end();

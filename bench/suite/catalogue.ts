@@ -7,6 +7,7 @@ import { attachTensors } from "../measures/attach-tensors.js";
 import { death, deathPeers } from "../measures/death.js";
 import { kernelRead } from "../measures/kernel-read.js";
 import { load } from "../measures/load.js";
+import { loadChecksum } from "../measures/load-checksum.js";
 import { loadCold } from "../measures/load-cold.js";
 import { loadSize } from "../measures/load-size.js";
 import { loadChunks, loadThreads } from "../measures/load-threads.js";
@@ -20,6 +21,7 @@ export const measures: readonly Measure[] = [
   load,
   loadThreads,
   loadChunks,
+  loadChecksum,
   loadSize,
   loadCold,
   attach,

@@ -66,11 +66,13 @@ function outcomeLines({ outcomes, peers }: Results): string[] {
   return lines.length > 0 ? [...lines, ""] : [];
 }
 
-const columns = ["by", "what", "of", "unit", "median", "p10", "p90", "min", "max", "samples"];
+const columns = ["by", "what", "of", "unit", "median", "p10", "p90", "p99", "min", "max", "samples"];
 
 function row({ by, what, labels, unit, samples }: Series): string[] {
   const summary = summarize(samples);
-  const values = (["median", "p10", "p90", "min", "max"] as const).map((key) => shown(summary, key, unit));
+  const values = (["median", "p10", "p90", "p99", "min", "max"] as const).map((key) =>
+    shown(summary, key, unit),
+  );
   return [by, what, labelText(labels), unit === "bytes" ? "MiB" : unit, ...values, String(summary.count)];
 }
 

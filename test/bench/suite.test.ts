@@ -112,6 +112,20 @@ describe("npm run bench", () => {
     expect(results.headline.kernelReadVsOwn).toBeNull();
   });
 
+  // Compiles the floor where that has not been done yet.
+  test("runs the floor beside the library", { timeout: 600_000 }, async () => {
+    const beside = path.join(folder, "beside");
+    const args = ["--filter", "load-size", "--commit", "abc"];
+    const { code, errors } = await run("suite.js", "--driver", driver, "--quick", "--out", beside, ...args);
+    expect(code, errors).toBe(0);
+    const results: Results = JSON.parse(readFileSync(path.join(beside, "results.json"), "utf8"));
+    expect(results.runs[0]!.commit).toBe("abc");
+    for (const by of ["cuda-ipc", "floor"]) {
+      const sizes = results.series.filter((one) => one.by === by).map(({ labels }) => labels.bytes);
+      expect(new Set(sizes).size).toBe(2);
+    }
+  });
+
   test("refuses a name that no measure has, and says which there are", async () => {
     const { code, errors } = await suite("--filter", "atach");
     expect(code).toBe(1);
