@@ -123,9 +123,11 @@ export class Fleet {
     await taken;
     const left = [old, successor, standby].filter(({ killed }) => !killed);
     this.present = await this.whoListens(left);
-    if (this.present === standby) await this.startStandby();
-    const idle = left.filter((keeper) => keeper !== this.present && keeper !== standby);
+    // One that has taken over may have been taken over from by the successor, which found it on the socket.
+    const stands = this.present !== standby && (await standby.call("standsBy"));
+    const idle = left.filter((keeper) => keeper !== this.present && !(stands && keeper === standby));
     await Promise.all(idle.map((keeper) => this.dismiss(keeper)));
+    if (!stands) await this.startStandby();
   }
 
   /** Asks the owner on the socket. */

@@ -65,6 +65,10 @@ const commands = {
     own(await Owner.takeOver({ socket }));
   },
 
+  standsBy(): boolean {
+    return standby !== undefined && owner === undefined;
+  },
+
   /** How many versions a standby has the memory of. */
   mirrored(): number {
     return standby!.versions;

@@ -1,24 +1,23 @@
 /** Serves the layer on the newest version it has moved to. */
-import { attach, type Tensor, type Weights } from "../../../lib/index.js";
+import { attach, type Following, follow, type Weights } from "../../../lib/index.js";
 import { requestKinds, setName, tensorName, vectorOf } from "../content.js";
 import type { Answer, Holding, Surplus } from "../messages.js";
 import { openDescriptors, surplusDescriptors, warmUp } from "./descriptors.js";
-import { Follower } from "./follower.js";
 import { Linear } from "./linear.js";
-import { serve } from "./serve.js";
+import { note, serve } from "./serve.js";
 
 const vectors = Array.from({ length: requestKinds }, (_, kind) => vectorOf(kind));
 let linear: Linear;
-let follower: Follower | undefined;
+let following: Following;
 let descriptorsBefore: Surplus = {};
 let corruptNext = false;
 /** A lease that is not told of, and is let go of last: a planted fault. */
 let hidden: Weights | undefined;
 
 async function answer(kind: number): Promise<Answer> {
-  return follower!.use(async (weights) => {
+  return following.use(async (weights) => {
     const { id, number } = weights.version;
-    const output = await linear.run(weights.tensor(tensorName) satisfies Tensor, vectors[kind]!);
+    const output = await linear.run(weights.tensor(tensorName), vectors[kind]!);
     if (corruptNext) {
       corruptNext = false;
       output[0]! += 1;
@@ -37,20 +36,22 @@ const commands = {
     await linear.run(first.tensor(tensorName), vectors[0]!);
     await first.release();
     descriptorsBefore = openDescriptors();
-    follower = await Follower.start(socket);
+    following = await follow(setName, { socket });
+    following.on("moveerror", (error) => note("moveerror", String(error)));
   },
 
   answer,
 
   holding(): Holding {
-    return follower!.holding();
+    const leases = following.versions.map(({ id }) => id);
+    return { moving: following.moving || leases.length > 1, leases };
   },
 
   /** Answers wrong once, or holds a lease that it does not tell of. */
   async plant(fault: "wrong-answer" | "lease"): Promise<void> {
     if (fault === "wrong-answer") corruptNext = true;
     else
-      await follower!.use(async (weights) => {
+      await following.use(async (weights) => {
         hidden = await weights.retain();
       });
   },
@@ -62,7 +63,7 @@ const commands = {
 
   /** Lets go of all leases; what is left open then. */
   async release(): Promise<Surplus> {
-    await follower!.stop();
+    await following.dispose();
     return surplusDescriptors(descriptorsBefore);
   },
 
