@@ -10,6 +10,8 @@ export default defineConfig({
     pool: "forks",
     env: { CUDA_IPC_DRIVER: process.env.CUDA_IPC_DRIVER ?? "host" },
     execArgv: ["--expose-gc"],
+    // On the host driver every file has a machine of its own; a GPU's free memory is the same for all of them.
+    fileParallelism: process.env.CUDA_IPC_DRIVER !== "libcuda",
     // Real processes and real sockets: generous, so that a slow machine is not a failure.
     testTimeout: 60_000,
     hookTimeout: 60_000,

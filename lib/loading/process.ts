@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import { fstatSync, readSync } from "node:fs";
 import path from "node:path";
 import { CudaIpcError } from "../errors.js";
 import { type NativeFd, native } from "../native.js";
@@ -43,19 +44,28 @@ export class LoaderProcess {
   private reject!: (error: unknown) => void;
   private failure: CudaIpcError | undefined;
   private onProgress: RunOptions["onProgress"];
-  private stderr = "";
+  /** A file in memory and no pipe: Node loses a pipe's descriptors when it cannot start a process for want of more. */
+  private readonly stderr: NativeFd;
 
   /** Starts the process, which brings the driver up before it has a job. */
   constructor() {
     const [channel, end] = native.socketPair();
     try {
+      this.stderr = native.createMemfd("cuda-ipc loader's stderr", 0);
+    } catch (error) {
+      channel.close();
+      end.close();
+      throw error;
+    }
+    try {
       this.child = spawn(process.execPath, [program], {
-        stdio: ["ignore", "ignore", "pipe", end.fd],
+        stdio: ["ignore", "ignore", this.stderr.fd, end.fd],
         // Options for this process's Node are not meant for that one: an inspector's port, modules to preload.
         env: { ...process.env, CUDA_IPC_DRIVER: native.chosenProvider(), NODE_OPTIONS: "" },
       });
     } catch (error) {
       channel.close();
+      this.stderr.close();
       throw loaderDied({ error: error as Error });
     } finally {
       end.close();
@@ -124,16 +134,21 @@ export class LoaderProcess {
 
   private watch(): Promise<Ending> {
     const { child } = this;
-    child.stderr?.setEncoding("utf8").on("data", (text: string) => {
-      this.stderr = (this.stderr + text).slice(-keptStderr);
-    });
-    return new Promise((resolve) => {
+    const ending = new Promise<Ending>((resolve) => {
       child.on("error", (error) => {
         // Without a pid it was never started; other errors are of signals that could not be sent.
         if (child.pid === undefined) resolve({ error });
       });
-      child.on("close", (code, signal) => resolve({ pid: child.pid, code, signal, stderr: this.stderr }));
+      child.on("exit", (code, signal) => resolve({ pid: child.pid, code, signal, stderr: this.lastWords() }));
     });
+    return ending.finally(() => this.stderr.close());
+  }
+
+  private lastWords(): string {
+    const { size } = fstatSync(this.stderr.fd);
+    const words = Buffer.alloc(Math.min(size, keptStderr));
+    const length = readSync(this.stderr.fd, words, 0, words.length, size - words.length);
+    return words.toString("utf8", 0, length);
   }
 
   private receive(message: LoaderMessage, fds: NativeFd[]): void {

@@ -115,6 +115,7 @@ constexpr Row kRows[] = {
     {CUDA_ERROR_OPERATING_SYSTEM, "cuMemExportToShareableHandle", "ERR_CUDA_IPC_FD_LIMIT",
      "The limit on open file descriptors is reached: raise it (ulimit -n)."},
     {CUDA_ERROR_INVALID_VALUE, "cuMemMap", "ERR_CUDA_IPC_INVALID_ARGUMENT", kMapped},
+    {CUDA_ERROR_NOT_SUPPORTED, "cuMemMap", "ERR_CUDA_IPC_INVALID_ARGUMENT", kMapped},
     {CUDA_ERROR_INVALID_VALUE, "cuMemAddressReserve", "ERR_CUDA_IPC_INVALID_ARGUMENT", kMapped},
     {CUDA_ERROR_NOT_SUPPORTED, "cuMemCreate", "ERR_CUDA_IPC_NOT_SUPPORTED",
      "The device has no virtual memory management with POSIX file descriptors. Share with ipc instead."},

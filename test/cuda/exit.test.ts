@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import path from "node:path";
 import { expect, test } from "vitest";
-import { cudaMemGetInfo } from "../../dist/lib/cuda/index.js";
+import { expectMemoryBack, freeMemory } from "../helpers/memory.js";
 
 const script = path.join(__dirname, "../children/exit.cjs");
 
@@ -24,7 +24,7 @@ const stages: [stage: string, code: number][] = [
 ];
 
 test.each(stages)("ends %s with status %i", async (stage, expected) => {
-  const before = await cudaMemGetInfo();
+  const before = await freeMemory();
   const child = spawn(process.execPath, [script, stage], { stdio: ["ignore", "ignore", "pipe"] });
   let stderr = "";
   child.stderr.on("data", (chunk) => {
@@ -37,5 +37,5 @@ test.each(stages)("ends %s with status %i", async (stage, expected) => {
     stderr: "",
   });
   if (expected !== 0) expect(stderr).toContain("uncaught, on purpose");
-  expect(await cudaMemGetInfo()).toEqual(before);
+  await expectMemoryBack(before);
 });

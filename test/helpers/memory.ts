@@ -4,8 +4,12 @@ import { expect } from "vitest";
 import { native } from "../../dist/lib/native.js";
 import { inspect } from "./inspect.js";
 
-/** Free bytes of every device, by ordinal. */
+let warm: Promise<void> | undefined;
+
+/** Free bytes of every device, by ordinal, with this process's own contexts and kernels up. */
 export async function freeMemory(): Promise<number[]> {
+  warm ??= inspect.warmUp();
+  await warm;
   const devices = await native.devices();
   return Promise.all(devices.map(async ({ ordinal }) => (await native.memoryInfo(ordinal)).freeBytes));
 }
@@ -20,5 +24,6 @@ export async function expectMemoryBack(before: number[], look = freeMemory): Pro
 
 /** Asserts that at least `bytes` less is free on a device than was `before`. */
 export async function expectMemoryUsed(before: number[], bytes: number, device = 0): Promise<void> {
-  expect(before[device]! - (await freeMemory())[device]!).toBeGreaterThanOrEqual(bytes);
+  const look = async () => before[device]! - (await freeMemory())[device]!;
+  expect(await inspect.watchFor(look, (used) => used >= bytes)).toBeGreaterThanOrEqual(bytes);
 }

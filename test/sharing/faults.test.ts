@@ -49,11 +49,14 @@ describe.each(sharings)("loading %s", (sharing) => {
   const machine = hostMachine();
 
   test.each(loadCalls[sharing])("%s", async (call) => {
-    const { owner } = await startHostOwner(machine, folder, { faults: faultAtEachCall(call) });
-    const options = { sharing, loading: "inline" };
+    const { owner } = await startHostOwner(machine, folder, {
+      faults: faultAtEachCall(call),
+      options: { loading: "inline" },
+    });
+
     await untilItSucceeds(
       owner,
-      () => owner.call("load", "llm", someTensors(), options),
+      () => owner.call("load", "llm", someTensors(), { sharing }),
       async () => {
         expect(await machine.memoryInUse()).toBe(0);
         expect(await owner.call("versions")).toEqual([]);

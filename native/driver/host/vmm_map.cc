@@ -105,12 +105,13 @@ CUresult cuMemAddressFree(CUdeviceptr pointer, size_t bytes) {
 CUresult cuMemMap(CUdeviceptr pointer, size_t bytes, size_t offset,
                   CUmemGenericAllocationHandle handle_number, unsigned long long flags) {
   const auto handle = find_vmm_handle(handle_number);
-  if (handle == nullptr || flags != 0 || offset != 0 || !is_aligned(pointer, bytes) ||
-      bytes > handle->allocation->name.bytes)
+  if (handle == nullptr || flags != 0 || offset != 0 || !is_aligned(pointer, bytes))
     return CUDA_ERROR_INVALID_VALUE;
   const std::lock_guard<std::mutex> lock(reservations().mutex);
   if (!reservations().contain(pointer, bytes) || !state().memory.within(pointer, bytes).empty())
     return CUDA_ERROR_INVALID_VALUE;
+  // As the real driver has it, although its documentation names no such result here.
+  if (bytes > handle->allocation->name.bytes) return CUDA_ERROR_NOT_SUPPORTED;
   Region region;
   region.base = pointer;
   region.bytes = bytes;
