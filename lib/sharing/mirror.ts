@@ -93,15 +93,15 @@ export class Mirror {
   }
 
   private apply(changes: readonly unknown[]): void {
-    const dropped: string[] = [];
     for (const value of changes) {
       const change = checkedChange(value);
       this.state.apply(change);
-      const over =
-        change.op === "versionGone" || (change.op === "versionState" && change.state === "released");
-      if (over && this.memory.drop(change.id)) dropped.push(change.id);
+      if (change.op === "versionGone" || (change.op === "versionState" && change.state === "released")) {
+        const { id } = change;
+        // The owner counts on it: it is said when it is true.
+        this.memory.drop(id)?.then(() => this.tellDropped([id]));
+      }
     }
-    this.tellDropped(dropped);
   }
 
   private receive({ memory }: OwnerMessages["mirrorMemory"], fds: NativeFd[]): void {

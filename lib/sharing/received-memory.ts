@@ -61,18 +61,16 @@ export class ReceivedMemory {
     }
   }
 
-  /** Closes what is held of a version. True when there was something. */
-  drop(version: string): boolean {
+  /** Closes what is held of a version; resolves when it is closed. Undefined when there was nothing. */
+  drop(version: string): Promise<unknown> | undefined {
     const memory = this.versions.get(version);
-    if (memory === undefined) return false;
+    if (memory === undefined) return undefined;
     this.versions.delete(version);
-    // Descriptors only: nothing of it waits.
-    for (const slab of memory.slabs) void closeSlab(slab);
-    return true;
+    return Promise.all(memory.slabs.map(closeSlab));
   }
 
-  dropAll(): void {
-    for (const version of this.ids()) this.drop(version);
+  dropAll(): Promise<unknown> {
+    return Promise.all(this.ids().map((version) => this.drop(version)));
   }
 
   /** Hands a version's memory on: whoever takes it owns it. */

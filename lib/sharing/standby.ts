@@ -70,7 +70,7 @@ export class Standby<Owner> extends EventEmitter<StandbyEvents<Owner>> implement
     if (this.closed) return;
     this.closed = true;
     this.mirror.close();
-    this.mirror.memory.dropAll();
+    await this.mirror.memory.dropAll();
     this.settle.reject(new CudaIpcError("ERR_CUDA_IPC_CLOSED", "The standby was closed."));
   }
 
@@ -118,7 +118,7 @@ export class Standby<Owner> extends EventEmitter<StandbyEvents<Owner>> implement
       throw error;
     }
     // What the new owner accepted it has sent again; what it did not is nobody's any more.
-    previous.memory.dropAll();
+    await previous.memory.dropAll();
     this.emit("overtaken");
     return true;
   }
