@@ -144,8 +144,11 @@ test("what is published while a version is being attached or prepared is moved t
   await publish(owner, 1);
   let published = 1;
   const following = await startFollowing(owner, {
-    async prepare() {
-      if (published < 4) await publish(owner, ++published);
+    async prepare(weights) {
+      if (published === 4) return;
+      await publish(owner, ++published);
+      // Asked on the same connection after the news was sent: it has arrived.
+      await weights.refCount();
     },
   });
   while (following.version.number < 4) await once(following, "moved");
