@@ -63,6 +63,12 @@ serve({
       await held.release();
     }
   },
+  read: async (tensor) => [...(await weights.tensor(tensor).toHost())],
+  /** Settles when the counter has come so far. */
+  async reachCount(tensor, count) {
+    const look = async () => (await weights.tensor(tensor).toHost())[0];
+    await inspect.watchFor(look, (seen) => seen >= count, 60_000);
+  },
   /** Adds one to a counter, so many times at once; the values from before. */
   add(tensor, times) {
     return Promise.all(Array.from({ length: times }, () => weights.tensor(tensor).atomicAdd(0, 1)));

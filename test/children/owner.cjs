@@ -97,6 +97,12 @@ serve({
   versions: () => owner.versions().map(facts),
   waitForRefCount: (id, count) => find(id).waitForRefCount((now) => now === count),
   waitForFreed: (id) => find(id)?.whenFreed(),
+  /** Settles when so many wait for some lock. */
+  waitForWaiting: (count) =>
+    inspect.watchFor(
+      () => owner.locks()[0]?.waiting,
+      (seen) => seen === count,
+    ),
   rollback: async (name, id) => facts(await owner.rollback(name, id)),
   retire: (name) => owner.retire(name),
   close: (options) => owner.close(options),

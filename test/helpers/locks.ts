@@ -14,7 +14,7 @@ export async function startWritable(options = {}): Promise<Owner> {
 }
 
 /** A worker process that has attached to it. */
-export async function startLocker(owner: Owner, options = {}): Promise<Child> {
+export async function startLocker(owner: { socket: string }, options = {}): Promise<Child> {
   const child = startChild("locker.cjs");
   await child.call("warmUp");
   await child.call("attach", "llm", { socket: owner.socket, ...options });
@@ -22,16 +22,23 @@ export async function startLocker(owner: Owner, options = {}): Promise<Child> {
 }
 
 /** Asks for a lock, and returns when the owner has put it into the queue as the n-th. */
-export async function queueFor(owner: Owner, child: Child, key: string, n: number, options = {}) {
-  const granted = child.call("lock", key, "counter", options);
+export async function queueFor(
+  owner: Owner,
+  child: Child,
+  key: string,
+  n: number,
+  options = {},
+  name = "counter",
+) {
+  const granted = child.call("lock", key, name, options);
   granted.catch(() => {});
-  await waiting(owner, n);
+  await waiting(owner, n, name);
   return { granted };
 }
 
 /** Resolves when so many wait for the lock. */
-export async function waiting(owner: Owner, n: number): Promise<void> {
-  const look = () => owner.locks()[0]?.waiting;
+export async function waiting(owner: Owner, n: number, name = "counter"): Promise<void> {
+  const look = () => owner.locks().find((lock) => lock.name === name)?.waiting;
   expect(await inspect.watchFor(look, (seen) => seen === n)).toBe(n);
 }
 
