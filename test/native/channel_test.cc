@@ -90,7 +90,9 @@ std::pair<std::shared_ptr<Channel>, std::shared_ptr<Channel>> channel_pair() {
   CHECK(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) == 0);
   const auto channel = [](int end) {
     Peer peer = read_peer(end);
-    CHECK(peer.process.pid == ::getpid() && peer.process.proven() && !peer.process.start_time.empty());
+    CHECK(peer.process.pid == ::getpid() && peer.process.proven());
+    describe_peer(peer);
+    CHECK(!peer.process.start_time.empty() && !peer.command.empty());
     return std::make_shared<Channel>(Fd(end), std::move(peer));
   };
   return {channel(ends[0]), channel(ends[1])};
