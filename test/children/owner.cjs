@@ -1,5 +1,6 @@
 // An owner in a process of its own: listens, loads and closes as the test says.
 const { Owner } = require("../../dist/lib/index.js");
+const { loadersGone } = require("../../dist/lib/loading/load.js");
 const { native } = require("../../dist/lib/native.js");
 const serve = require("./commands.cjs");
 const inspect = require("./inspect.cjs");
@@ -107,6 +108,7 @@ serve({
   retire: (name) => owner.retire(name),
   close: (options) => owner.close(options),
   driverIsUp: () => native.driverIsUp(),
+  loadersGone,
   openFds: () => inspect.openFds(),
   setEnv(name, value) {
     process.env[name] = value;

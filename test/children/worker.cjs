@@ -4,7 +4,8 @@ const { createHash } = require("node:crypto");
 const { existsSync } = require("node:fs");
 const path = require("node:path");
 const { Worker } = require("node:worker_threads");
-const { attach, builtinModule, cudaMemcpy, disconnect, Event, Stream } = require("../../dist/lib/index.js");
+const { attach, builtinModule, cudaDeviceSynchronize, cudaMemcpy } = require("../../dist/lib/index.js");
+const { disconnect, Event, Stream } = require("../../dist/lib/index.js");
 const { native } = require("../../dist/lib/native.js");
 const { ClientConnection } = require("../../dist/lib/wire/client.js");
 const { packTensors } = require("../../dist/lib/wire/manifest.js");
@@ -178,6 +179,13 @@ serve({
   /** Past the library's own check: a copy to the tensor's address. */
   async writeByPointer(key, tensor) {
     await cudaMemcpy(held.get(key).tensor(tensor).devicePointer, Buffer.alloc(1));
+  },
+  /** The same by a kernel. */
+  async fillByPointer(key, tensor) {
+    const { device, devicePointer: pointer, bytes } = held.get(key).tensor(tensor);
+    const fill = await (await builtinModule(device)).function("cuda_ipc_fill_u8");
+    fill.launch({ grid: 1, block: 32, args: [{ pointer }, { u64: BigInt(bytes) }, { u8: 0xee }] });
+    await cudaDeviceSynchronize({ device });
   },
   tensorFacts(key) {
     return [...held.get(key).tensors()].map(({ name, dtype, shape, bytes, device, devicePointer }) => ({
