@@ -32,6 +32,8 @@ export class Fleet {
   readonly socket: string;
   readonly slots: Slot[];
   readonly observer: Child<ObserverCommands>;
+  /** How long the last load took. */
+  loadMs = 0;
   private present: Keeper | undefined;
   private second: Keeper | undefined;
   private keepers = 0;
@@ -190,7 +192,9 @@ export class Fleet {
     const { versions } = this.parts;
     const content = versions.newContent();
     const path = file && (await this.write(content));
+    const began = performance.now();
     const { id, number } = await this.owner.call("load", content, path);
+    this.loadMs = performance.now() - began;
     versions.published(content, id, number);
     return `version ${number} (${id.slice(0, 8)})`;
   }

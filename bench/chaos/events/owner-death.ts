@@ -18,7 +18,7 @@ export async function killOwner(
   const { owner } = fleet;
   const name = `${owner.name} (pid ${owner.pid})`;
   const loading = random.next() < 0.5;
-  const after = random.next() * 300;
+  const after = 1.5 * random.next() * fleet.loadMs;
   const kill = async () => {
     if (loading) await delay(after);
     findings.figures.kills.owner++;

@@ -27,9 +27,9 @@ export const rollback: ChaosEvent = {
 export const killLoader: ChaosEvent = {
   kind: "kill loader",
   async run({ fleet, findings, random }) {
-    let latest = random.next() * 100;
+    let latest = random.next() * fleet.loadMs;
     // One that has handed over its memory is killed in vain: the next is killed sooner.
-    for (let attempt = 1; ; attempt++, latest /= 4) {
+    for (let attempt = 1; ; attempt++, latest /= 2) {
       let killed = 0;
       const failure = await fleet.loadInVain(async () => {
         const pid = await watchFor(() => loaderOf(fleet.owner.pid), 5000, 1);
