@@ -1,10 +1,12 @@
 import type { ChannelEvents, NativeChannel, NativeMapping } from "../native.js";
 import { encodeFrame } from "../wire/fragment.js";
+import { FrameDecoder } from "../wire/framing.js";
 import { protocolVersion } from "../wire/limits.js";
 import { packTensors } from "../wire/manifest.js";
 import type { Body, ClientMessage, OwnerMessages } from "../wire/messages.js";
 import { randomId } from "./ids.js";
 import { type AttachAddon, OwnerClient } from "./owner-client.js";
+import { resolveSocket } from "./socket-path.js";
 import { software } from "./software.js";
 
 /**
@@ -14,7 +16,7 @@ import { software } from "./software.js";
  */
 export async function rehearse(): Promise<void> {
   const { addon, complaints } = play();
-  const client = new OwnerClient("", addon);
+  const client = new OwnerClient(resolveSocket("/rehearsal"), addon);
   const request = { set: "rehearsal", version: null, checksum: null, access: "read" } as const;
   const weights = await client.attach(request, { timeout: 10_000 });
   weights.tensor("tensor");
@@ -26,14 +28,17 @@ export async function rehearse(): Promise<void> {
 function play(): { addon: AttachAddon; complaints: string[] } {
   const complaints: string[] = [];
   let events: ChannelEvents | undefined;
+  const heard = new FrameDecoder();
+  const answer = (message: ClientMessage) => {
+    const reply = replyTo(message);
+    // Later, as every answer comes, and while the process is there for it anyway.
+    if (reply !== undefined) setImmediate(() => events?.onData(encodeFrame({ fds: 0, ...reply }), []));
+    else complaints.push(JSON.stringify(message));
+  };
   const channel: Partial<NativeChannel> = {
     queuedBytes: 0,
-    send(frame) {
-      const message = JSON.parse(Buffer.from(frame.subarray(4)).toString()) as ClientMessage;
-      const answer = answerTo(message);
-      // Later, as every answer comes, and while the process is there for it anyway.
-      if (answer === undefined) complaints.push(JSON.stringify(message));
-      else setImmediate(() => events?.onData(encodeFrame({ fds: 0, ...answer }), []));
+    send(bytes) {
+      heard.push(Buffer.from(bytes), [], ({ message }) => answer(message as ClientMessage));
       return true;
     },
     ref() {},
@@ -61,7 +66,7 @@ const bytes = 256;
 
 type Answer<K extends keyof OwnerMessages> = { type: K } & Body<OwnerMessages[K]>;
 
-function answerTo(message: ClientMessage): object | undefined {
+function replyTo(message: ClientMessage): object | undefined {
   switch (message.type) {
     case "hello":
       return {

@@ -57,6 +57,7 @@ export class ClientConnection {
       incoming: ownerChecks,
       outgoing: clientChecks,
       maxQueuedBytes,
+      speaksFirst: true,
       onMessage: (message, fds) => this.receive(message as OwnerMessage, fds),
       onClose: (error) => this.ended(error),
     });

@@ -21,6 +21,11 @@ export interface ConnectionOptions {
   /** Bytes that may wait for a slow reader before it is disconnected. */
   maxQueuedBytes?: number;
   maxFrameBytes?: number;
+  /**
+   * This side speaks first: its first message goes in one piece with what is sent in the same turn, and the channel is
+   * started when the peer has been given that to do.
+   */
+  speaksFirst?: boolean;
 }
 
 /** Whatever was thrown, with a code to tell the peer. */
@@ -46,16 +51,15 @@ export class Connection {
   private readonly decoder: FrameDecoder<NativeFd>;
   private readonly maxQueuedBytes: number;
   private finished = false;
+  private started = false;
+  /** Of the side that speaks first: what is not sent yet. */
+  private opening: Buffer | undefined;
 
   constructor(private readonly options: ConnectionOptions) {
     this.channel = options.channel;
     this.decoder = new FrameDecoder(options.maxFrameBytes ?? maxFrameBytes);
     this.maxQueuedBytes = options.maxQueuedBytes ?? 2 * maxFrameBytes;
-    options.start(options.channel, {
-      onData: (bytes, fds) => this.receive(bytes, fds),
-      onDrain: () => {},
-      onClose: (error) => this.ended(error),
-    });
+    if (!options.speaksFirst) this.start();
   }
 
   get closed(): boolean {
@@ -83,7 +87,8 @@ export class Connection {
       );
       return;
     }
-    this.transmit(frame, fds);
+    if (this.started) this.transmit(frame, fds);
+    else this.open(frame, fds);
   }
 
   /** Tells the peer why, and disconnects it. */
@@ -99,6 +104,37 @@ export class Connection {
 
   close(): void {
     this.finish(undefined);
+  }
+
+  private start(): void {
+    this.started = true;
+    this.options.start(this.channel, {
+      onData: (bytes, fds) => this.receive(bytes, fds),
+      onDrain: () => {},
+      onClose: (error) => this.ended(error),
+    });
+  }
+
+  /** The first frame waits for the second, or for the end of the turn. */
+  private open(frame: Buffer, fds: NativeFd[]): void {
+    if (fds.length > 0) {
+      // They must not come before the frame that declares them.
+      this.begin();
+      this.transmit(frame, fds);
+    } else if (this.opening === undefined) {
+      this.opening = frame;
+      setImmediate(() => this.begin());
+    } else {
+      this.opening = Buffer.concat([this.opening, frame]);
+      this.begin();
+    }
+  }
+
+  private begin(): void {
+    if (this.started || this.finished) return;
+    if (this.opening !== undefined) this.transmit(this.opening, []);
+    this.opening = undefined;
+    if (!this.finished) this.start();
   }
 
   private transmit(frame: Buffer, fds: NativeFd[]): void {
