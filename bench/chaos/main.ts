@@ -7,7 +7,7 @@ import { Log } from "./log.js";
 import { type Options, readOptions } from "./options.js";
 import { run } from "./run.js";
 
-async function main(options: Options): Promise<void> {
+async function main(options: Options): Promise<number> {
   const seed = options.seed ?? Math.floor(Math.random() * 2 ** 32);
   if (options.driver !== undefined) process.env.CUDA_IPC_DRIVER = options.driver;
   // A machine of its own on the host driver: what others allocate there is no leak of this run.
@@ -25,7 +25,11 @@ async function main(options: Options): Promise<void> {
   for (const sentence of broken) log.line(`BROKEN PROMISE ${sentence}`);
   if (options.json) process.stdout.write(`${JSON.stringify(findings.figures)}\n`);
   else log.line(`${JSON.stringify(findings.figures)}`);
-  process.exitCode = broken.length > 0 ? 1 : 0;
+  return broken.length > 0 ? 1 : 0;
 }
 
-void main(readOptions(process.argv));
+main(readOptions(process.argv)).then((code) => {
+  // After a hang, what was waited for is waited for still.
+  process.exitCode = code;
+  process.stdout.write("", () => process.stderr.write("", () => process.exit()));
+});

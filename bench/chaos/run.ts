@@ -5,7 +5,7 @@ import type { Findings } from "./findings.js";
 import { Fleet } from "./fleet.js";
 import type { Log } from "./log.js";
 import type { Injection, Options } from "./options.js";
-import { Hang } from "./patience.js";
+import { Hang, patience } from "./patience.js";
 import { Random } from "./random.js";
 import { schedule } from "./schedule.js";
 import { settle } from "./settle.js";
@@ -16,34 +16,33 @@ import { Versions } from "./versions.js";
 /** From this length on a run goes on until every kind of event has happened. */
 const completeFromSeconds = 20;
 
+const lastRequestsMs = 60_000;
+
 /** Everything that a run finds is in `findings` when this resolves. */
 export async function run(options: Options, folder: string, findings: Findings, log: Log): Promise<void> {
   const { workers, concurrency, pause: pauseMs } = options;
   const versions = new Versions(findings);
   const fleet = new Fleet({ folder, workers, concurrency, findings, versions, log });
+  const { slots } = fleet;
+  const traffic = new Traffic({
+    ...{ slots, concurrency, pauseMs, versions, findings },
+    aliveSince: () => fleet.aliveSince,
+  });
   try {
     const usedBefore = await fleet.observer.call("usedBytes");
     await fleet.start();
-    const { slots } = fleet;
-    const traffic = new Traffic({
-      slots,
-      concurrency,
-      pauseMs,
-      versions,
-      findings,
-      aliveSince: () => fleet.aliveSince,
-    });
     traffic.start();
     await settle(fleet, findings);
     log.line(`${workers} workers serve, ${concurrency} requests at a time each`);
     await wreak(options, fleet, findings, log);
-    await traffic.stop();
+    await patience(traffic.stop(), lastRequestsMs, "the last requests to end");
     await settle(fleet, findings);
     if (options.inject === "leak") await plant(fleet, "leak", log);
     await takeDown(fleet, findings, usedBefore);
   } catch (error) {
     findings.fault(error instanceof Hang ? `A hang: ${error.message}.` : String((error as Error).stack));
   } finally {
+    traffic.abandon();
     fleet.destroy();
   }
 }

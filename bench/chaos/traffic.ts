@@ -17,6 +17,7 @@ interface Parts {
 /** Closed-loop traffic: so many lanes for each worker, each with one request under way. */
 export class Traffic {
   private stopping = false;
+  private abandoned = false;
   private sent = 0;
   private lastAnswer = performance.now();
   private readonly lanes: Promise<void>[] = [];
@@ -36,6 +37,12 @@ export class Traffic {
     await Promise.all(this.lanes);
   }
 
+  /** The run is over: what becomes of the requests under way says nothing any more. */
+  abandon(): void {
+    this.stopping = true;
+    this.abandoned = true;
+  }
+
   private async lane(slot: Slot): Promise<void> {
     while (!this.stopping) {
       await this.request(slot);
@@ -53,6 +60,7 @@ export class Traffic {
       this.answered();
       versions.check(kind, answer);
     } catch (error) {
+      if (this.abandoned) return;
       if (worker.killed) findings.figures.failedInKilledWorkers++;
       else findings.count("failedRequests", `${worker.name}: ${(error as Error).message}`);
     }
