@@ -7,7 +7,23 @@
 #include "driver/host/ipc_handle.h"
 #include "driver/host/state.h"
 
-namespace cuda_ipc::host::api {
+namespace cuda_ipc::host {
+namespace {
+
+// Who is dead has no work that anybody could wait for: its event opens, as the real driver has it, and is
+// done. It is this opener's own then, for nobody can tell whether others still have the exporter's.
+CUresult open_shared(const IpcHandle& handle, std::shared_ptr<SharedEvent>& shared) {
+  Fd memory;
+  const ExporterState exporter = open_exported(handle, memory);
+  if (memory) return SharedEvent::open(std::move(memory), shared);
+  if (exporter == ExporterState::kDead && is_proven_dead(handle.process(), handle.id))
+    return SharedEvent::create(shared);
+  return CUDA_ERROR_MAP_FAILED;
+}
+
+}  // namespace
+
+namespace api {
 
 CUresult cuIpcGetEventHandle(CUipcEventHandle* handle, CUevent event_handle) {
   CUresult result = CUDA_SUCCESS;
@@ -21,6 +37,7 @@ CUresult cuIpcGetEventHandle(CUipcEventHandle* handle, CUevent event_handle) {
   made.kind = IpcKind::kEvent;
   made.descriptor = event->shared->memory().get();
   made.inode = facts.st_ino;
+  made.id = pid_namespace();
   write_ipc_handle(made, handle->reserved);
   return CUDA_SUCCESS;
 }
@@ -32,13 +49,12 @@ CUresult cuIpcOpenEventHandle(CUevent* event, CUipcEventHandle bytes) {
   IpcHandle handle;
   if (!read_ipc_handle(bytes.reserved, IpcKind::kEvent, handle)) return CUDA_ERROR_MAP_FAILED;
   if (is_own(handle)) return CUDA_ERROR_INVALID_CONTEXT;
-  Fd memory;
-  if (open_exported(handle, memory) != ExporterState::kThere || !memory) return CUDA_ERROR_MAP_FAILED;
   auto opened = std::make_shared<Event>(*context, CU_EVENT_INTERPROCESS | CU_EVENT_DISABLE_TIMING);
   opened->imported = true;
-  if (const CUresult result = SharedEvent::open(std::move(memory), opened->shared)) return result;
+  if (const CUresult result = open_shared(handle, opened->shared)) return result;
   *event = reinterpret_cast<CUevent>(state().events.add(std::move(opened)));
   return CUDA_SUCCESS;
 }
 
-}  // namespace cuda_ipc::host::api
+}  // namespace api
+}  // namespace cuda_ipc::host

@@ -18,7 +18,7 @@ struct IpcHandle {
   uint64_t start_time;
   uint64_t inode;
   uint64_t scope;
-  uint64_t id;
+  uint64_t id;  // the memory's; of an event, the exporter's PID namespace
   uint64_t bytes;
   uint64_t checksum;
 

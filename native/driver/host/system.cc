@@ -1,7 +1,9 @@
 #include "driver/host/system.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -92,6 +94,18 @@ bool is_alive(const ProcessName& process) {
   char text[64], target[8];
   std::snprintf(text, sizeof(text), "/proc/%d/exe", process.pid);
   return readlink(text, target, sizeof(target)) >= 0 || errno != ENOENT;
+}
+
+uint64_t pid_namespace() {
+  struct stat facts {};
+  return stat("/proc/self/ns/pid", &facts) == 0 ? facts.st_ino : 0;
+}
+
+bool is_proven_dead(const ProcessName& process, uint64_t its_pid_namespace) {
+  if (its_pid_namespace == 0 || its_pid_namespace != pid_namespace() || is_alive(process)) return false;
+  // What /proc hides from this user is alive all the same.
+  ProcessState found;
+  return read_state(process.pid, found) || (kill(process.pid, 0) != 0 && errno == ESRCH);
 }
 
 std::string descriptor_path(const ProcessName& process, int fd) {

@@ -27,6 +27,10 @@ struct ProcessName {
 ProcessName this_process();
 // False for a process that has begun to exit, too: its descriptors are gone.
 bool is_alive(const ProcessName& process);
+// Which PID namespace this process is in; 0 when the system does not tell.
+uint64_t pid_namespace();
+// Whether a process of that PID namespace is dead, and not only out of sight.
+bool is_proven_dead(const ProcessName& process, uint64_t its_pid_namespace);
 std::string descriptor_path(const ProcessName& process, int fd);
 
 }  // namespace cuda_ipc::host
