@@ -5,7 +5,7 @@
 #include "driver/driver.h"
 #include "kernels/builtin.h"
 #include "kernels/checksum.h"
-#include "memory/device_memory.h"
+#include "kernels/sums_memory.h"
 #include "transfer/stream.h"
 
 namespace cuda_ipc {
@@ -65,13 +65,10 @@ Checksum device_checksum(int device, cu::CUdeviceptr pointer, size_t bytes) {
     const ContextScope scope(device);
     require_device_memory(pointer, bytes);
     const cu::CUfunction kernel = builtin_kernels(device).function("cuda_ipc_checksum");
-    const DeviceMemory device_sums(device, sizeof(sums));
     const Stream stream(device, cu::CU_STREAM_DEFAULT);
-    CUDA_IPC_CHECK(cuMemsetD8Async(device_sums.pointer(), 0, sizeof(sums), stream.get()));
-    launch_checksum(kernel, device, stream.get(), pointer, bytes, 0, device_sums.pointer());
-    // The copy to plain memory waits for the kernel; the stream is empty when this returns.
-    CUDA_IPC_CHECK(cuMemcpyDtoHAsync(&sums, device_sums.pointer(), sizeof(sums), stream.get()));
-    CUDA_IPC_CHECK(cuStreamSynchronize(stream.get()));
+    const SumsMemory memory(device, stream.get());
+    launch_checksum(kernel, device, stream.get(), pointer, bytes, 0, memory.pointer());
+    sums = memory.read(stream.get());
   }
   return finished(sums, bytes);
 }

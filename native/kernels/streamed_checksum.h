@@ -10,15 +10,16 @@
 
 #include "driver/error.h"
 #include "kernels/device_checksum.h"
+#include "kernels/sums_memory.h"
 #include "kernels/word_gaps.h"
-#include "memory/device_memory.h"
 
 namespace cuda_ipc {
 
 // Gives what device_checksum() gives for the first `bytes` of the plan's target, without a pass of its own:
 // each piece is read by the stream that has just copied it, while other streams copy others. What no run
 // covers must be zero before the load begins; it is summed at the end. Plans that cannot be summed this way
-// (pieces that do not begin at words, many gaps) are summed in one pass at the end.
+// (pieces that do not begin at words, many gaps) are summed in one pass at the end, and so is everything
+// where the device has no room left for the sums.
 class StreamedChecksum {
  public:
   // Loads the kernels on a thread of its own: their first use in a process takes some ms, in which the first
@@ -40,8 +41,8 @@ class StreamedChecksum {
 
   const LoadPlan& plan_;
   const size_t bytes_;
-  const std::optional<std::vector<WordRange>> gaps_;  // nothing: one pass at the end
-  std::optional<DeviceMemory> sums_;
+  std::optional<std::vector<WordRange>> gaps_;  // nothing: one pass at the end
+  std::optional<SumsMemory> sums_;
   std::atomic<cu::CUfunction> kernel_{nullptr};
   std::optional<Error> failure_;  // of prepare()
   std::mutex mutex_;
