@@ -164,6 +164,15 @@ export class Ledger extends VersionLedger {
     return operation.settle();
   }
 
+  /** The connection's holder has let go of all it held there, and is gone: what its process holds elsewhere stays. */
+  farewell(connection: number): Effects {
+    const { leases } = this.openConnection(connection);
+    return this.release(
+      [...leases].map(({ id }) => id),
+      connection,
+    );
+  }
+
   /**
    * Puts leases that lost their connection, or their owner, on a new connection of the same process. A lease
    * that has ended is `kept` only if its process was still a keeper and the version is alive.

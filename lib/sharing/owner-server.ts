@@ -100,6 +100,7 @@ export class OwnerServer {
           wanted: this.options.recovery?.wanted() ?? [],
         };
       },
+      onFarewell: () => this.catalog.apply(this.ledger.farewell(id)),
       onClose: (error) => this.connectionClosed(id, error),
       // An offer brings all of a version's tensors.
       maxFrameBytes: this.options.recovery?.active ? maxFrameBytes : undefined,

@@ -41,6 +41,7 @@ function play(): { addon: AttachAddon; complaints: string[] } {
       heard.push(Buffer.from(bytes), [], ({ message }) => answer(message as ClientMessage));
       return true;
     },
+    lastWords() {},
     ref() {},
     unref() {},
     close() {

@@ -27,6 +27,8 @@ export interface ClientOptions {
   /** Called exactly once, last. Every request that was not answered has been rejected by then. */
   onClose?(error: CudaIpcError | undefined): void;
   maxQueuedBytes?: number;
+  /** Says farewell to the owner when the thread ends: what it holds ends with it. */
+  saysFarewell?: boolean;
 }
 
 /** A worker's end: says hello at once, so that requests need not wait for the welcome. */
@@ -41,7 +43,7 @@ export class ClientConnection {
   private farewell: CudaIpcError | undefined;
 
   constructor(private readonly options: ClientOptions) {
-    const { channel, start, hello, maxQueuedBytes } = options;
+    const { channel, start, hello, maxQueuedBytes, saysFarewell } = options;
     this.pending = new PendingRequests((request, reply) =>
       queueMicrotask(() => options.onLate?.(request, reply)),
     );
@@ -58,6 +60,7 @@ export class ClientConnection {
       outgoing: clientChecks,
       maxQueuedBytes,
       speaksFirst: true,
+      lastWords: saysFarewell ? { type: "farewell" } : undefined,
       onMessage: (message, fds) => this.receive(message as OwnerMessage, fds),
       onClose: (error) => this.ended(error),
     });

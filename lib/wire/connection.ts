@@ -26,6 +26,8 @@ export interface ConnectionOptions {
    * started when the peer has been given that to do.
    */
   speaksFirst?: boolean;
+  /** What the channel says for this side, from its first message on, if its thread ends before the connection. */
+  lastWords?: { type: string };
 }
 
 /** Whatever was thrown, with a code to tell the peer. */
@@ -134,7 +136,10 @@ export class Connection {
     if (this.started || this.finished) return;
     if (this.opening !== undefined) this.transmit(this.opening, []);
     this.opening = undefined;
-    if (!this.finished) this.start();
+    if (this.finished) return;
+    const { lastWords } = this.options;
+    if (lastWords !== undefined) this.channel.lastWords(encodeFrame({ fds: 0, ...lastWords }));
+    this.start();
   }
 
   private transmit(frame: Buffer, fds: NativeFd[]): void {

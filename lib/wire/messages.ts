@@ -77,6 +77,8 @@ export const clientSchemas = {
   relock: request("relock", { locks }),
   status: request("status", {}),
   ...successionRequests,
+  /** Not a request: nobody is left to hear the answer. */
+  farewell: message("farewell", {}),
 };
 
 export const ownerSchemas = {

@@ -38,6 +38,8 @@ export interface ServerOptions {
   handlers: RequestHandlers;
   /** Answers the hello; what it throws refuses the client. */
   onHello(hello: ClientMessages["hello"]): Omit<Body<OwnerMessages["welcome"]>, "protocol">;
+  /** The client has let go of everything that it holds on this connection, which it closes. */
+  onFarewell?(): void;
   /** Called exactly once, last. */
   onClose?(error: CudaIpcError | undefined): void;
   helloTimeoutMs?: number;
@@ -112,7 +114,8 @@ export class ServerConnection {
       for (const fd of fds) fd.close();
       throw violation(`A client must say hello before ${message.type}.`);
     }
-    this.answer(message, fds);
+    if (message.type === "farewell") this.options.onFarewell?.();
+    else this.answer(message, fds);
   }
 
   private greet(hello: ClientMessages["hello"]): void {

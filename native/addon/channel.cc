@@ -38,7 +38,10 @@ class NativeChannel : public LiveWrap<NativeChannel> {
   }
 
   void tear_down() {
-    if (channel_) channel_->abandon();
+    if (channel_ && last_words_.empty()) channel_->abandon();
+    if (channel_ && !last_words_.empty())
+      Environment::of(Env()).afterwards()->push_back(
+          [channel = std::move(channel_), words = std::move(last_words_)] { channel->abandon(words); });
     forget_events();
   }
 
@@ -47,7 +50,8 @@ class NativeChannel : public LiveWrap<NativeChannel> {
                  getter<&NativeChannel::queued_bytes>("queuedBytes"), method<&NativeChannel::send>("send"),
                  method<&NativeChannel::pause>("pause"), method<&NativeChannel::resume>("resume"),
                  method<&NativeChannel::ref>("ref"), method<&NativeChannel::unref>("unref"),
-                 method<&NativeChannel::watch_peer>("watchPeer"), method<&NativeChannel::close>("close")});
+                 method<&NativeChannel::watch_peer>("watchPeer"),
+                 method<&NativeChannel::last_words>("lastWords"), method<&NativeChannel::close>("close")});
   }
 
  private:
@@ -150,6 +154,11 @@ class NativeChannel : public LiveWrap<NativeChannel> {
     const Napi::Function on_exit = function_argument(info[0], "onExit");
     return watch_process(info.Env(), channel().open_peer(), on_exit);
   }
+  Napi::Value last_words(const Napi::CallbackInfo& info) {
+    const ViewBytes bytes = view_argument(info[0], "bytes");
+    last_words_.assign(bytes.data, bytes.data + bytes.length);
+    return info.Env().Undefined();
+  }
   Napi::Value close(const Napi::CallbackInfo& info) {
     channel().close();
     if (events_.IsEmpty()) keep_event_loop(false);  // not started: no onClose will come to do it
@@ -157,6 +166,7 @@ class NativeChannel : public LiveWrap<NativeChannel> {
   }
 
   std::shared_ptr<Channel> channel_;
+  std::vector<uint8_t> last_words_;
   Napi::ObjectReference events_;
   Napi::FunctionReference on_data_;
   Napi::FunctionReference on_drain_;

@@ -2,7 +2,17 @@
 
 namespace cuda_ipc {
 
-Environment::Environment(Napi::Env env) : dispatcher_(Dispatcher::create(env)) {}
+namespace {
+
+void run_all(std::vector<std::function<void()>>* tasks) {
+  const std::unique_ptr<std::vector<std::function<void()>>> owned(tasks);
+  for (const auto& task : *owned) task();
+}
+
+}  // namespace
+
+Environment::Environment(Napi::Env env)
+    : dispatcher_(Dispatcher::create(env)), afterwards_(new std::vector<std::function<void()>>, run_all) {}
 
 Environment& Environment::of(Napi::Env env) {
   return *env.GetInstanceData<Environment>();
@@ -25,6 +35,7 @@ void Environment::teardown(void* data) {
   }
   self->constructors_.clear();
   self->error_factory_.Reset();
+  self->afterwards_.reset();
 }
 
 void Environment::set_error_factory(Napi::Function factory) {

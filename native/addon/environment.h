@@ -7,6 +7,7 @@
 #include <list>
 #include <map>
 #include <memory>
+#include <vector>
 
 #include "addon/dispatcher.h"
 #include "driver/error.h"
@@ -34,6 +35,11 @@ class Environment {
   Closers::iterator on_teardown(std::function<void()> closer);
   void forget(Closers::iterator closer);
 
+  // Who holds this after the environment has gone down, on whatever thread, delays what was left to be done
+  // after it. Whatever says that the environment holds nothing any more waits so for those that do.
+  using Afterwards = std::shared_ptr<std::vector<std::function<void()>>>;
+  const Afterwards& afterwards() const { return afterwards_; }
+
  private:
   explicit Environment(Napi::Env env);
   static void teardown(void* self);
@@ -42,6 +48,7 @@ class Environment {
   Napi::FunctionReference error_factory_;
   std::map<const void*, Napi::FunctionReference> constructors_;
   Closers closers_;
+  Afterwards afterwards_;
 };
 
 // Runs `body` and turns a cuda_ipc::Error into the thrown JavaScript error.

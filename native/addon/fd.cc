@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include <cstring>
+#include <functional>
 #include <limits>
 #include <memory>
 
@@ -19,7 +20,8 @@ class NativeFd : public Napi::ObjectWrap<NativeFd> {
  public:
   static constexpr napi_type_tag kTag{0x5d0d6b6c3c8f4f0b, 0x9a1f27c4a0c4d6e1};
 
-  explicit NativeFd(const Napi::CallbackInfo& info) : Napi::ObjectWrap<NativeFd>(info) {
+  explicit NativeFd(const Napi::CallbackInfo& info)
+      : Napi::ObjectWrap<NativeFd>(info), afterwards_(Environment::of(info.Env()).afterwards()) {
     info.This().As<Napi::Object>().TypeTag(&kTag);
   }
 
@@ -27,7 +29,7 @@ class NativeFd : public Napi::ObjectWrap<NativeFd> {
   ~NativeFd() override {
     if (!fd_) return;
     try {
-      run_on_pool([fd = std::make_shared<Fd>(std::move(fd_))] {});
+      run_on_pool(closing());
     } catch (const std::exception&) {
       // No thread: the descriptor went with the closure, here.
     }
@@ -51,10 +53,13 @@ class NativeFd : public Napi::ObjectWrap<NativeFd> {
 
   void close(const Napi::CallbackInfo&) { fd_.reset(); }
 
-  Napi::Value dispose(const Napi::CallbackInfo& info) {
-    return run_async(info.Env(), [fd = std::make_shared<Fd>(std::move(fd_))] { fd->reset(); });
+  Napi::Value dispose(const Napi::CallbackInfo& info) { return run_async(info.Env(), closing()); }
+
+  std::function<void()> closing() {
+    return [fd = std::make_shared<Fd>(std::move(fd_)), afterwards = afterwards_] { fd->reset(); };
   }
 
+  const Environment::Afterwards afterwards_;
   Fd fd_;
 };
 

@@ -70,9 +70,9 @@ Napi::Value open_slab(const Napi::CallbackInfo& info) {
     source->handle = struct_argument<cu::CUipcMemHandle>(options.Get("handle"), "handle");
   return run_async(
       info.Env(),
-      [source] {
+      [source, afterwards = Environment::of(info.Env()).afterwards()] {
         const SlabSource mine = std::move(*source);  // the descriptor is closed on this thread
-        return std::make_shared<HeldMapping>(mine.device, cuda_ipc::open_slab(mine));
+        return std::make_shared<HeldMapping>(mine.device, cuda_ipc::open_slab(mine), afterwards);
       },
       [](Napi::Env env, std::shared_ptr<HeldMapping>& mapping) -> Napi::Value {
         return NativeMapping::create(env, std::move(mapping));

@@ -28,8 +28,8 @@ class HeldSlab {
 // A reference on a mapping that is dropped only when the work that may use it is done.
 class HeldMapping {
  public:
-  HeldMapping(int device, MappingTable::Reference reference)
-      : device_(device), reference_(std::move(reference)) {}
+  HeldMapping(int device, MappingTable::Reference reference, Environment::Afterwards afterwards)
+      : device_(device), afterwards_(std::move(afterwards)), reference_(std::move(reference)) {}
   HeldMapping(const HeldMapping&) = delete;
   HeldMapping& operator=(const HeldMapping&) = delete;
   // Waits for all of this process's work on the device, unless the caller has waited for what matters.
@@ -41,6 +41,7 @@ class HeldMapping {
  private:
   int device_;
   bool waited_ = false;
+  Environment::Afterwards afterwards_;  // let go of when the reference has been
   MappingTable::Reference reference_;
 };
 

@@ -107,6 +107,18 @@ void Channel::close() {
 void Channel::abandon() {
   std::lock_guard<std::mutex> lock(mutex_);
   if (socket_) flush();
+  finish();
+}
+
+void Channel::abandon(const std::vector<uint8_t>& last_words) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (socket_) flush();
+  if (socket_ && outbox_.empty() && !broken_)
+    outbox_.send(socket_.get(), last_words.data(), last_words.size(), nullptr, 0);
+  finish();
+}
+
+void Channel::finish() {
   close_socket();
   ended_ = finished_ = true;
   inbox_.clear();

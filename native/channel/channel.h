@@ -53,6 +53,8 @@ class Channel final : public Pollable, public std::enable_shared_from_this<Chann
   void close();
   // The same without any event.
   void abandon();
+  // The same, with `last_words` behind all that was sent: only if the kernel takes everything at once.
+  void abandon(const std::vector<uint8_t>& last_words);
 
   // All but its process's pidfd, which is open_peer()'s to give.
   const Peer& peer();
@@ -75,6 +77,7 @@ class Channel final : public Pollable, public std::enable_shared_from_this<Chann
   void retry_later();
   void end(std::optional<Error> error);
   void close_socket();
+  void finish();
   void settle();
   bool deliverable() const;
   void unlock_and_wake(std::unique_lock<std::mutex>& lock);

@@ -29,6 +29,12 @@ serve({
     threads.push(thread);
     return ask(thread, "attach");
   },
+  /** A new thread's: launches that much on what it attaches, and begins to release it. */
+  async work(options, launches) {
+    const thread = new Worker(path.join(__dirname, "thread.cjs"), { workerData: options });
+    threads.push(thread);
+    return ask(thread, { launches });
+  },
   again: (index) => ask(threads[index], "attach"),
   release: (index) => ask(threads[index], "release"),
   terminate: (index) => threads[index].terminate(),

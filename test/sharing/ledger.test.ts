@@ -50,6 +50,26 @@ describe("leases", () => {
     expect(ledger.refCount("v1").count).toBe(1);
   });
 
+  test.each(["vmm", "ipc"] as const)(
+    "%s: a farewell ends its connection's leases, and no others",
+    (sharing) => {
+      const ledger = ready(sharing);
+      ledger.connectionOpened(3, worker(101));
+      ledger.grant({ lease: id(1), version: "v1", connection: 1 }, 0);
+      ledger.grant({ lease: id(2), version: "v1", connection: 1 }, 0);
+      ledger.grant({ lease: id(3), version: "v1", connection: 3 }, 0);
+      expect(ledger.farewell(1).ended.map(({ lease, reason }) => [lease, reason])).toEqual([
+        [id(1), "released"],
+        [id(2), "released"],
+      ]);
+      expect(ledger.farewell(1)).toEqual(nothing);
+      expect(ledger.connectionClosed(1, 5)).toEqual(nothing);
+      expect(ledger.refCount("v1").count).toBe(1);
+      expect(ledger.retire("llm")).toMatchObject({ freeable: [] });
+      expect(ledger.release([id(3)], 3)).toMatchObject({ freeable: ["v1"] });
+    },
+  );
+
   test("another process's lease is refused, and with it the whole release", () => {
     const ledger = ready();
     ledger.grant({ lease: id(1), version: "v1", connection: 1 }, 0);

@@ -1,7 +1,7 @@
 // Several worker threads in one process: each with leases of its own, all with one mapping.
 import { describe, expect, test } from "vitest";
 import { type Child, startChild } from "../helpers/child.js";
-import { sharings, someTensors, startOwner } from "../helpers/sharing.js";
+import { block, MIB, sharings, someTensors, startOwner } from "../helpers/sharing.js";
 
 async function startThreads(): Promise<Child> {
   const child = startChild("threads.cjs");
@@ -13,7 +13,7 @@ describe.each(sharings)("%s", (sharing) => {
   async function published() {
     const owner = await startOwner();
     const version = await owner.load("llm", someTensors(), { sharing });
-    return { socket: owner.socket, version };
+    return { owner, socket: owner.socket, version };
   }
 
   test("threads hold leases of their own on one mapping", async () => {
@@ -41,15 +41,33 @@ describe.each(sharings)("%s", (sharing) => {
       await child.call(end, 0);
       expect(await child.call("mappings")).toEqual({ mappings: 1, references: 1 });
       expect(await child.call("again", 1)).toBe(version.checksum);
-      // Its connection is closed. With ipc that is not enough: the process, which has the memory, lives.
-      const left = sharing === "vmm" ? 2 : 3;
-      await version.waitForRefCount((count) => count === left);
+      // Its process lives. That the thread has let go of the memory is its farewell's to say.
+      await version.waitForRefCount((count) => count === 2);
       await child.call("release", 1);
-      await version.waitForRefCount((count) => count === left - 2);
-      child.kill("SIGKILL");
       await version.waitForRefCount((count) => count === 0);
     },
   );
+
+  test("the memory of a thread that was terminated is freed while its process lives", async () => {
+    const { owner, socket, version } = await published();
+    const child = await startThreads();
+    await child.call("attach", { socket });
+    await owner.retire("llm");
+    await child.call("terminate", 0);
+    await version.whenFreed();
+    expect(version.state).toBe("freed");
+  });
+
+  test("a thread that ends while it releases counts until its work is done and the memory unmapped", async () => {
+    const { owner, socket } = await published();
+    const busy = await owner.load("busy", block(32 * MIB), { sharing, writable: true });
+    const child = await startThreads();
+    await child.call("work", { socket }, 40);
+    expect(busy.refCount).toBe(1);
+    await child.call("terminate", 0);
+    await busy.waitForRefCount((count) => count === 0);
+    expect(await child.call("mappings")).toEqual({ mappings: 0, references: 0 });
+  });
 
   test("a process ends with threads that hold leases", async () => {
     const { socket, version } = await published();

@@ -294,6 +294,18 @@ test("waiting for locks does not keep the unlock behind it from being read", asy
   expect(unlocked).toHaveBeenCalledOnce();
 });
 
+test("last words are left with the channel when the hello is sent, and a farewell is no request", async () => {
+  const onFarewell = vi.fn();
+  const { near, worker, closed } = connect({}, { saysFarewell: true }, { onFarewell });
+  expect(near.words).toBeUndefined();
+  await worker.welcome;
+  near.send(near.words!);
+  near.close();
+  await vi.waitFor(() => expect(closed.server).toHaveBeenCalledExactlyOnceWith(undefined));
+  expect(onFarewell).toHaveBeenCalledOnce();
+  expect(connect().near.words).toBeUndefined();
+});
+
 describe("events", () => {
   test("reach a greeted client in order", async () => {
     const onEvent = vi.fn();

@@ -38,6 +38,7 @@ export class FakeChannel implements NativeChannel {
   paused = false;
   refed = false;
   other!: FakeChannel;
+  words: Uint8Array | undefined;
   private events: ChannelEvents | undefined;
   private closed = false;
   private ended = false;
@@ -54,6 +55,10 @@ export class FakeChannel implements NativeChannel {
     fake.events = events;
     for (const [bytes, fds] of fake.early.splice(0)) fake.deliver(bytes, fds);
   };
+
+  lastWords(bytes: Uint8Array): void {
+    this.words = bytes;
+  }
 
   send(bytes: Uint8Array, fds: NativeFd[] = []): boolean {
     if (this.closed) throw Object.assign(new Error("closed"), { code: "ERR_CUDA_IPC_CLOSED" });
