@@ -12,8 +12,8 @@ export interface HandoverGiver {
   prepare(): Promise<void>;
   /** From here on nothing changes: no request is read, no death is acted on. `session` is the successor's. */
   freeze(session: number): void;
-  /** Goes on after a hand-over that failed, on the socket that it was to give. */
-  thaw(listener: NativeFd): void;
+  /** Goes on after a hand-over that failed; on the socket that it was to give, where it had come that far. */
+  goOn(listener: NativeFd | undefined): void;
   detachListener(): ReturnType<NativeListener["detach"]>;
   /** The successor has everything: lets go without a word to the ledger, and ends. */
   finish(): void;
@@ -85,11 +85,10 @@ export class HandoverSource {
   }
 
   private resume(): void {
-    const giving = this.giving;
+    const listener = this.giving?.listener;
     this.giving = undefined;
-    if (giving?.listener === undefined) return;
-    this.giver.thaw(giving.listener);
-    giving.listener.close();
+    this.giver.goOn(listener);
+    listener?.close();
   }
 
   private assertNoIpc(): void {

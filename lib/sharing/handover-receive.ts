@@ -13,7 +13,10 @@ export interface Handover {
   readonly listener: NativeFd;
   readonly state: StoredState;
   readonly memory: ReceivedMemory;
-  /** This process listens: the old owner lets go and ends. */
+  /**
+   * This process is able to listen: the old owner lets go and ends. From then on it does not go on, whatever becomes of
+   * this process. Rejects when it refuses.
+   */
   taken(): Promise<void>;
   /** Something failed here: the old owner goes on. */
   giveUp(): void;
@@ -68,7 +71,12 @@ export async function receiveHandover(socket: string, signal?: AbortSignal): Pro
     memory,
     giveUp,
     async taken() {
-      await connection.request("handoverTaken", {});
+      try {
+        await connection.request("handoverTaken", {});
+      } catch (error) {
+        // It goes on when it sees this connection end, which is open: it has died, and let go as well.
+        if ((error as CudaIpcError).code !== "ERR_CUDA_IPC_CONNECTION_LOST") throw error;
+      }
       connection.close();
     },
   };

@@ -54,6 +54,16 @@ export class Journal {
     if (this.bytes > Math.max(smallBytes, 4 * this.compactedBytes)) this.compact();
   };
 
+  /** Somebody else has replaced the file: puts it there again, now or when that is possible. */
+  renew(): void {
+    clearTimeout(this.retry);
+    try {
+      this.rewrite();
+    } catch (error) {
+      this.failed(error);
+    }
+  }
+
   /** Nothing is left to recover. */
   remove(): void {
     this.close();

@@ -41,8 +41,6 @@ export interface Foundation extends Predecessor {
   mode: number;
   /** Held: nobody else listens there. */
   lock: NativeFileLock;
-  /** A socket that listens already. The descriptor stays the caller's. */
-  listening?: NativeFd;
 }
 
 /**
@@ -103,7 +101,7 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
       lock,
       prepare: () => this.prepareHandover(),
       freeze: (session) => this.server.freeze(session),
-      thaw: (listening) => this.goOn(listening),
+      goOn: (listening) => this.goOn(listening),
       detachListener: () => this.listener!.detach(),
       finish: () => this.finishHandover(),
     });
@@ -158,7 +156,10 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
     return Standby.start(socket, async ({ lock, state, memory }) => {
       try {
         await removeStaleSocket(socket);
-        return Owner.begin({ socket, mode, lock, ...inherit(state, memory, options) }, options);
+        const { predecessor, taken } = inherit(state, memory, options);
+        const owner = Owner.begin({ socket, mode, lock, ...predecessor }, options);
+        memory.handOn(taken);
+        return owner;
       } catch (error) {
         lock.close();
         throw error;
@@ -176,40 +177,54 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
     const { socket, mode } = chosen(options);
     const handover = await receiveHandover(socket, options.signal);
     const { lock, listener, state, memory } = handover;
-    let owner: Owner;
+    let owner: Owner | undefined;
+    let taken: Set<string>;
     try {
       const inherited = inherit(state, memory, options);
-      owner = Owner.begin({ socket, mode, lock, listening: listener, ...inherited }, options);
+      taken = inherited.taken;
+      owner = Owner.prepare({ socket, mode, lock, ...inherited.predecessor }, options);
+      // Who connects waits until then: what is granted here must not be unknown to an old owner that goes on.
+      await handover.taken();
     } catch (error) {
+      owner?.journal?.close();
       handover.giveUp();
       throw error;
     }
+    memory.handOn(taken);
+    owner.serve(native.adoptListener(listener, owner.accept, owner.notAccepted));
     listener.close();
-    // An owner that dies instead of answering has let go as well.
-    await handover.taken().catch(() => {});
     return owner;
   }
 
   /** @internal Listens on what belongs to this process from here on; on failure it is the caller's again. */
   static begin(foundation: Foundation, options: OwnerOptions): Owner {
-    const { socket, mode, lock, parts, recover, problem, listening } = foundation;
-    const owner = new Owner(socket, lock, parts, recover, options);
+    const { socket, mode, problem } = foundation;
+    const owner = Owner.prepare(foundation, options);
     try {
-      owner.keepJournal();
-      if (listening !== undefined) owner.adoptListener(listening);
-      else owner.listener = native.listen(socket, { mode, backlog: 4096 }, owner.accept, owner.notAccepted);
+      owner.serve(native.listen(socket, { mode, backlog: 4096 }, owner.accept, owner.notAccepted), problem);
     } catch (error) {
       owner.journal?.close();
       throw error;
     }
-    owner.listener?.ref();
-    owner.server.watchHolders();
+    return owner;
+  }
+
+  /** Does all that may fail, but for the socket. */
+  private static prepare({ socket, lock, parts, recover }: Foundation, options: OwnerOptions): Owner {
+    const owner = new Owner(socket, lock, parts, recover, options);
+    owner.keepJournal();
+    return owner;
+  }
+
+  private serve(listener: NativeListener, problem?: CudaIpcError): void {
+    this.listener = listener;
+    listener.ref();
+    this.server.watchHolders();
     // Whoever awaits listen() has his listeners in place by then.
     setImmediate(() => {
-      if (problem !== undefined) owner.report(problem);
-      owner.recovery?.start();
+      if (problem !== undefined) this.report(problem);
+      this.recovery?.start();
     });
-    return owner;
   }
 
   /**
@@ -398,11 +413,6 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
   private readonly accept = (channel: NativeChannel) => this.server.accept(channel);
   private readonly notAccepted = (error: Error) => this.report(error);
 
-  private adoptListener(listening: NativeFd): void {
-    this.listener = native.adoptListener(listening, this.accept, this.notAccepted);
-    this.listener.ref();
-  }
-
   private async prepareHandover(): Promise<void> {
     this.assertOpen();
     if (this.recovering) {
@@ -416,11 +426,13 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
   }
 
   /** The successor has failed: this owner stays. */
-  private goOn(listening: NativeFd): void {
+  private goOn(listening: NativeFd | undefined): void {
     this.handingOver = false;
-    this.keepJournal();
+    if (listening === undefined) return;
+    this.journal?.renew();
     this.server.thaw();
-    this.adoptListener(listening);
+    this.listener = native.adoptListener(listening, this.accept, this.notAccepted);
+    this.listener.ref();
   }
 
   /** The successor has everything: what this process holds of it is let go, and the socket and its journal stay. */
@@ -440,8 +452,6 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
 
   /** Writes down, from here on, what a successor must know. */
   private keepJournal(): void {
-    this.stopJournal?.();
-    this.journal?.close();
     const owner = { id: this.id, pid: process.pid, startTime: processStartTime() };
     this.journal = new Journal(journalPath(this.socket), {
       owner,
@@ -504,13 +514,24 @@ function chosen(options: OwnerOptions): { socket: string; mode: number } {
   return { socket, mode };
 }
 
-/** What a living owner has given, as the start of its successor. */
-function inherit(state: StoredState, memory: ReceivedMemory, options: OwnerOptions): Predecessor {
+/**
+ * What a living owner has given, as the start of its successor, and the versions whose memory that is built on. Until
+ * the successor listens the memory stays where it is: what failed can be tried again.
+ */
+function inherit(state: StoredState, memory: ReceivedMemory, options: OwnerOptions) {
   const { limits, recoveryDeadline = defaultRecoveryDeadline } = options;
-  const awaitUntil = Date.now() + recoveryDeadline;
-  const parts = adoptState(state, { limits, awaitUntil, memory: ({ id }) => memory.take(id) });
-  memory.dropAll();
-  return { parts, recover: true };
+  const taken = new Set<string>();
+  const parts = adoptState(state, {
+    limits,
+    awaitUntil: Date.now() + recoveryDeadline,
+    memory({ id }) {
+      const found = memory.get(id);
+      if (found !== undefined) taken.add(id);
+      return found;
+    },
+  });
+  const predecessor: Predecessor = { parts, recover: true };
+  return { predecessor, taken };
 }
 
 function leasesHeld(versions: readonly Version[]): CudaIpcError {

@@ -73,10 +73,9 @@ export class ReceivedMemory {
     return Promise.all(this.ids().map((version) => this.drop(version)));
   }
 
-  /** Hands a version's memory on: whoever takes it owns it. */
-  take(version: string): VersionMemory | undefined {
-    const memory = this.versions.get(version);
-    this.versions.delete(version);
-    return memory;
+  /** The memory of these versions has another owner from here on, and of all others it is closed. */
+  handOn(versions: Iterable<string>): void {
+    for (const version of versions) this.versions.delete(version);
+    void this.dropAll();
   }
 }

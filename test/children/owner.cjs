@@ -58,6 +58,7 @@ serve({
     );
     return standby.versions;
   },
+  standsBy: () => standby !== undefined && owner === undefined,
   standbyVersions: () => standby.versions,
   closeStandby: () => standby.close(),
   /** Is given everything, and never says that it listens. */
@@ -69,6 +70,19 @@ serve({
   async takeOver(options) {
     return adopt(await Owner.takeOver(options));
   },
+  /** The same, but "ready" is all that is ever heard of it: the old owner is not told that it may go. */
+  takeOverInVain({ socket }) {
+    const { ClientConnection } = require("../../dist/lib/wire/client.js");
+    const { request } = ClientConnection.prototype;
+    ClientConnection.prototype.request = function (type, ...rest) {
+      if (type !== "handoverTaken") return request.call(this, type, ...rest);
+      serve.emit("ready", null);
+      return new Promise(() => {});
+    };
+    void Owner.takeOver({ socket });
+  },
+  /** In good order, whatever is under way. */
+  exit: () => process.exit(0),
   recovering: () => owner.recovering,
   whenRecovered: async () => (await owner.whenRecovered()).restored.length,
   pretendUid(uid) {

@@ -1,0 +1,131 @@
+// Hand-overs in the middle of which somebody dies, goes away, or cannot go on.
+import { mkdirSync, rmdirSync, rmSync } from "node:fs";
+import { expect, test } from "vitest";
+import { Owner } from "../../dist/lib/index.js";
+import { startChild } from "../helpers/child.js";
+import { inspect } from "../helpers/inspect.js";
+import { watchOwner } from "../helpers/leaks.js";
+import { MIB, someTensors, startOwner, startWorker } from "../helpers/sharing.js";
+import { counted, kill, rawClient, startHolder, startMortal } from "../helpers/survival.js";
+import { loaderOf } from "../loading/loaders.js";
+
+test("the giver dies, its standby takes over, and the successor takes over from that one", async () => {
+  const old = await startMortal();
+  const { socket } = old;
+  const version = await old.load("set", someTensors());
+  const standby = startChild("owner.cjs");
+  await standby.call("standby", { socket });
+  await kill(old.child);
+  await standby.event("takenover");
+  await standby.call("whenRecovered");
+  const successor = startChild("owner.cjs");
+  await successor.call("takeOver", { socket });
+
+  // It has been everything, and stands by no more: another one has to, and is let in at once.
+  await standby.event("handedover");
+  const next = await Owner.standby({ socket });
+  expect(await standby.finish()).toBe(0);
+  await kill(successor);
+  const owner = watchOwner(await next.owner);
+  await owner.whenRecovered();
+  expect(owner.current("set")).toMatchObject({ id: version.id, checksum: version.checksum });
+});
+
+test("a successor that ends before the old owner has let go grants nothing, and takes nothing along", async () => {
+  const old = await startMortal();
+  const { socket } = old;
+  const version = await old.load("set", someTensors());
+  const { worker, key } = await startHolder("set", { socket });
+  const fresh = await startWorker();
+  const successor = startChild("owner.cjs");
+  await successor.call("takeOverInVain", { socket });
+  await successor.event("ready");
+  const attaching = fresh.call<number>("attach", "set", { socket });
+  await fresh.event("connected");
+  const asking = await rawClient(socket);
+  successor.mayDie = true;
+  void successor.call("exit").catch(() => {});
+  await successor.exited;
+  expect((await asking.welcome).owner.pid).toBe(old.child.pid);
+  asking.close();
+
+  // The old one goes on where it was: on that socket, with everybody's leases.
+  const late = await attaching;
+  expect(await old.child.call("version", version.id)).toMatchObject({
+    refCount: 2,
+    holders: [{ pid: worker.pid }, { pid: fresh.pid }],
+  });
+  await fresh.call("release", late);
+  await worker.call("release", key);
+  await old.child.call("waitForRefCount", version.id, 0);
+});
+
+test("a successor that goes away while a load is awaited leaves an owner that can load", async () => {
+  const owner = await startOwner();
+  const loading = owner.load("set", someTensors(1));
+  const loader = await loaderOf();
+  process.kill(loader, "SIGSTOP");
+  const successor = await rawClient(owner.socket);
+  const handover = successor.request("handover", {});
+  handover.catch(() => {});
+  await expect(successor.request("handover", {})).rejects.toMatchObject({
+    code: "ERR_CUDA_IPC_HANDOVER_RUNNING",
+  });
+  successor.close();
+  await expect(handover).rejects.toMatchObject({ code: "ERR_CUDA_IPC_CONNECTION_LOST" });
+  process.kill(loader, "SIGCONT");
+  await loading;
+  const next = () => owner.load("set", someTensors(2)).catch(({ code }) => code as string);
+  const version = await inspect.watchFor(next, (loaded) => loaded !== "ERR_CUDA_IPC_HANDED_OVER");
+  expect(version).toMatchObject({ number: 2 });
+});
+
+test("an ipc version that is published while it was awaited refuses it, and the owner goes on", async () => {
+  const owner = await startOwner();
+  const loading = owner.load("exported", { block: new Uint8Array(32 * MIB) }, { sharing: "ipc" });
+  await expect(Owner.takeOver({ socket: owner.socket })).rejects.toMatchObject({
+    code: "ERR_CUDA_IPC_HANDOVER_IPC",
+  });
+  await loading;
+  expect(await owner.load("set", someTensors())).toMatchObject({ number: 1 });
+});
+
+test("a successor that cannot write its journal leaves the old owner as it was", async () => {
+  const old = await startMortal();
+  const { socket } = old;
+  const version = await old.load("set", someTensors());
+  const block = `${socket}.journal.new`;
+  mkdirSync(block);
+  await expect(Owner.takeOver({ socket })).rejects.toMatchObject({ code: "ERR_CUDA_IPC_JOURNAL" });
+  // Nor can it. That is told, and ends nothing.
+  expect(await old.child.event("error")).toBe("ERR_CUDA_IPC_JOURNAL");
+  rmdirSync(block);
+  const owner = watchOwner(await Owner.takeOver({ socket }));
+  await owner.whenRecovered();
+  expect(owner.current("set")).toMatchObject({ id: version.id });
+  await old.child.event("handedover");
+  expect(await old.child.finish()).toBe(0);
+});
+
+test("a standby that cannot take over at first has everything when it can", async () => {
+  const old = await startMortal();
+  const { socket } = old;
+  const version = await old.load("set", someTensors());
+  const standby = await Owner.standby({ socket });
+  // A folder stands where its journal would be.
+  const journal = `${socket}.journal`;
+  rmSync(journal);
+  mkdirSync(journal);
+  const refused = new Promise((resolve) => standby.once("error", resolve));
+  await kill(old.child);
+  expect(await refused).toMatchObject({ code: "ERR_CUDA_IPC_JOURNAL" });
+  expect(standby.versions).toBe(1);
+  rmdirSync(journal);
+  const owner = watchOwner(await standby.owner);
+  await owner.whenRecovered();
+  expect(owner.current("set")).toMatchObject({ id: version.id });
+  const { worker, key } = await startHolder("set", { socket });
+  expect(await worker.call("computeChecksum", key)).toBe(version.checksum);
+  await worker.call("release", key);
+  await counted(owner, version.id, 0);
+});
