@@ -20,4 +20,4 @@ export type { Standby } from "./sharing/standby.js";
 export { Tensor } from "./sharing/tensor.js";
 export { Version } from "./sharing/version.js";
 export { type ReleaseOptions, Weights } from "./sharing/weights.js";
-export type { SetStatus, VersionStatus } from "./wire/values.js";
+export type { LockStatus, SetStatus, VersionStatus } from "./wire/values.js";

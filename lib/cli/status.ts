@@ -23,7 +23,8 @@ export function addStatus(program: Command): void {
     });
 }
 
-function statusText({ pid, software, driver, socket, recovering, sets }: OwnerStatus, now: number): string {
+function statusText(status: OwnerStatus, now: number): string {
+  const { pid, software, driver, socket, recovering, sets, locks } = status;
   const owner = `Owner: pid ${pid}, ${plain(`${software.name} ${software.version}, driver ${driver}, ${socket}`)}`;
   const versions = sets.flatMap(({ name, versions }) => versions.map((version) => ({ name, ...version })));
   const rows = versions.map((version) => [
@@ -48,6 +49,10 @@ function statusText({ pid, software, driver, socket, recovering, sets }: OwnerSt
       agoText(now - holder.since),
     ]),
   );
+  const locked = locks.map((lock) => [
+    ...[lock.set, lock.name, String(lock.pid), lock.command, String(lock.uid)],
+    ...[agoText(now - lock.since), String(lock.waiting)],
+  ]);
   const versionHeader = [..."SET VERSION STATE SHARING SIZE TENSORS REFS LOADED SOURCE".split(" ")];
   return [
     `${owner}\n`,
@@ -56,5 +61,8 @@ function statusText({ pid, software, driver, socket, recovering, sets }: OwnerSt
     held.length === 0
       ? ""
       : `\n${tableText(["SET", "VERSION", "PID", "COMMAND", "UID", "LEASES", "SINCE"], held)}`,
+    locked.length === 0
+      ? ""
+      : `\n${tableText(["SET", "LOCK", "PID", "COMMAND", "UID", "SINCE", "WAITING"], locked)}`,
   ].join("");
 }

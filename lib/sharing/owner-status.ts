@@ -1,7 +1,7 @@
 import { invalidArgument } from "../errors.js";
 import { native } from "../native.js";
 import { ClientConnection } from "../wire/client.js";
-import type { SetStatus } from "../wire/values.js";
+import type { LockStatus, SetStatus } from "../wire/values.js";
 import { resolveSocket } from "./socket-path.js";
 import { software } from "./software.js";
 
@@ -26,6 +26,8 @@ export interface OwnerStatus {
   /** It has taken over from one that died: its reference counts are lower bounds. */
   recovering: boolean;
   sets: SetStatus[];
+  /** The named locks that are held, by whom, since when, and how many wait for each. */
+  locks: LockStatus[];
 }
 
 /**
@@ -55,6 +57,7 @@ export async function ownerStatus(options: OwnerStatusOptions = {}): Promise<Own
       software: server,
       driver: driver.provider,
       sets: message.sets,
+      locks: message.locks,
     };
   } finally {
     connection.close();

@@ -1,5 +1,7 @@
 import { expect, test } from "vitest";
+import { ownerStatus } from "../../dist/lib/index.js";
 import { runCommand, startCommand } from "../helpers/command.js";
+import { queueFor, startLocker, startWritable } from "../helpers/locks.js";
 import { folder, someTensors, startOwner, startWorker } from "../helpers/sharing.js";
 import { newSocket } from "../helpers/temporary.js";
 
@@ -25,6 +27,24 @@ test("the tables name sets, versions, counts and holders", async () => {
   owner.current("llm")!.unpin();
 });
 
+test("locks that are held are listed, with their holders and how many wait", async () => {
+  const owner = await startWritable();
+  const [a, b] = [await startLocker(owner), await startLocker(owner)];
+  expect((await ownerStatus({ socket: owner.socket })).locks).toEqual([]);
+  expect((await runCommand("status", "--socket", owner.socket)).stdout).not.toMatch(/LOCK/);
+  await a.call("lock", "held", "counter");
+  const { granted } = await queueFor(owner, b, "next", 1);
+
+  const { locks } = await ownerStatus({ socket: owner.socket });
+  expect(locks).toEqual(owner.locks());
+  expect(locks).toMatchObject([{ set: "llm", name: "counter", pid: a.pid, command: "node", waiting: 1 }]);
+  const { stdout } = await runCommand("status", "--socket", owner.socket);
+  expect(stdout).toMatch(/^SET +LOCK +PID +COMMAND +UID +SINCE +WAITING$/m);
+  expect(stdout).toMatch(new RegExp(`^llm +counter +${a.pid} +node +${process.getuid!()} +\\d+ s +1$`, "m"));
+  await a.call("unlock", "held");
+  await granted;
+});
+
 test("--json prints what ownerStatus returns", async () => {
   const owner = await startOwner();
   const version = await owner.load("llm", someTensors());
@@ -36,6 +56,7 @@ test("--json prints what ownerStatus returns", async () => {
     sets: [
       { name: "llm", versions: [{ id: version.id, checksum: version.checksum, refCount: 0, holders: [] }] },
     ],
+    locks: [],
   });
 });
 
