@@ -33,11 +33,16 @@ export class LockServer {
     return {
       lock: (request) => this.lock(session, process, request),
       unlock: ({ locks }) => {
+        this.apply(table.comeBack(locks, process));
         const before = table.heldBy(locks, process.key).length;
         this.apply(table.release(locks, process.key, Date.now()));
         return { body: { ended: before } };
       },
-      relock: ({ locks }) => ({ body: { kept: table.heldBy(locks, process.key) } }),
+      relock: ({ locks }) => {
+        // Who cannot be proven dead is told that he has lost them, and they are free at their deadline.
+        if (process.proven) this.apply(table.comeBack(locks, process));
+        return { body: { kept: process.proven ? table.heldBy(locks, process.key) : [] } };
+      },
     };
   }
 
@@ -59,10 +64,24 @@ export class LockServer {
     return this.options.table.knows(process);
   }
 
-  /** Who holds a lock: a new owner watches them, as it does the holders of leases. */
-  holders(): ProcessIdentity[] {
-    const holders = this.options.table.list().map(({ process }) => [process.key, process] as const);
-    return [...new Map(holders).values()];
+  /**
+   * Watches who held a lock with the owner before, as the holders of leases are. `watch` says whether their death will
+   * be told.
+   */
+  watchHolders(watch: (identity: ProcessIdentity) => boolean): void {
+    const { table } = this.options;
+    const holders = new Map(table.list().map(({ process }) => [process.key, process]));
+    for (const process of holders.values()) table.setProven(process.key, watch(process));
+  }
+
+  /** Ends what is held by processes whose death cannot be proven and whose time is up. */
+  expire(now: number): void {
+    this.apply(this.options.table.expire(now));
+  }
+
+  /** When `expire` next has something to do. */
+  nextDeadline(): number | undefined {
+    return this.options.table.nextDeadline();
   }
 
   status(): LockStatus[] {
@@ -113,6 +132,7 @@ export class LockServer {
     const set = this.setOf(lease, process);
     const { table } = this.options;
     const request = { lock, set, name, process, connection: session, wait: timeout !== 0 };
+    this.apply(table.comeBack([lock], process));
     const { held, ...effects } = table.acquire(request, Date.now());
     this.apply(effects);
     const release = () => this.apply(table.release([lock], process.key, Date.now()));

@@ -19,10 +19,12 @@ export * from "./lock-types.js";
 interface Entry {
   readonly lock: string;
   readonly queue: Queue;
-  readonly process: ProcessIdentity;
+  process: ProcessIdentity;
   /** Of one who waits. A holder stays one without a connection. */
   connection: number | undefined;
   since: number;
+  /** Held since the time of an owner before, and its holder has not come back. */
+  awaited?: boolean;
 }
 
 interface Queue extends LockName {
@@ -36,7 +38,8 @@ interface Queue extends LockName {
  * the holder's own process waits like any other.
  *
  * A lock ends when its holder's process releases it or is dead, and by nothing else: end-of-file proves no death, and
- * the work that the lock protects may still be running on the device.
+ * the work that the lock protects may still be running on the device. Of a holder that an owner before has named, and
+ * whose death cannot be proven here, the return is awaited for a time.
  *
  * Pure: it reads no clock and answers nobody. Every operation either throws and has changed nothing, or returns what
  * it changed.
@@ -48,15 +51,21 @@ export class LockTable {
   private readonly ofProcess = new Groups<string, Entry>();
   private readonly waitingOn = new Groups<number, Entry>();
   private closedGate = false;
+  /** Until when awaited holders are awaited whose death cannot be proven. */
+  private awaitUntil = Number.POSITIVE_INFINITY;
 
   constructor(limits: Partial<LockLimits> = {}) {
     this.limits = { ...defaultLockLimits, ...limits };
   }
 
   /** The successor of the owner that took the snapshot. Grants nothing until `recovered()`. */
-  static restore(snapshot: LockSnapshot, limits?: Partial<LockLimits>): LockTable {
+  static restore(
+    snapshot: LockSnapshot,
+    { limits, awaitUntil }: { limits?: Partial<LockLimits>; awaitUntil: number },
+  ): LockTable {
     const table = new LockTable(limits);
     table.closedGate = true;
+    table.awaitUntil = awaitUntil;
     for (const { lock, set, name, process, since } of snapshot.locks) {
       const queue = table.queue({ set, name });
       if (queue.holder !== undefined || table.entries.has(lock)) {
@@ -65,7 +74,8 @@ export class LockTable {
           `The snapshot holds the lock ${lock} (${JSON.stringify(name)}) twice: it is damaged and cannot be restored.`,
         );
       }
-      queue.holder = table.add({ lock, queue, process: { ...process }, connection: undefined, since });
+      const facts = { process: { ...process }, connection: undefined, since, awaited: true };
+      queue.holder = table.add({ lock, queue, ...facts });
     }
     return table;
   }
@@ -124,6 +134,46 @@ export class LockTable {
   /** The process is provably dead: its locks pass on, in one step, so that none passes to another request of it. */
   processExited(process: string, now: number): LockEffects {
     return this.end(this.ofProcess.of(process), "process-exited", now);
+  }
+
+  /** Whether the death of a process that an owner before has named could be proven; where not, its locks have a deadline. */
+  setProven(process: string, proven: boolean): void {
+    for (const entry of this.ofProcess.of(process)) entry.process = { ...entry.process, proven };
+  }
+
+  /**
+   * The process takes up again what it held with an owner before. One that the owner cannot name comes back as a
+   * stranger: it is known by its user and by the ids of its locks, and holds them under its new name from here on.
+   */
+  comeBack(locks: Iterable<string>, process: ProcessIdentity): LockEffects {
+    const effects = noEffects();
+    for (const lock of new Set(locks)) {
+      const entry = this.entries.get(lock);
+      if (!entry?.awaited) continue;
+      const before = entry.process;
+      const stranger = before.key !== process.key;
+      if (stranger && (before.proven || before.uid !== process.uid)) continue;
+      if (stranger) effects.ended.push({ ...view(entry), reason: "released" });
+      this.ofProcess.delete(before.key, entry);
+      Object.assign(entry, { process, awaited: false });
+      this.ofProcess.add(process.key, entry);
+      if (stranger) effects.granted.push(view(entry));
+    }
+    return effects;
+  }
+
+  /** Ends the locks of holders that have not come back, cannot be proven dead, and have had their time. */
+  expire(now: number): LockEffects {
+    return now < this.awaitUntil ? noEffects() : this.end(this.unproven(), "deadline", now);
+  }
+
+  /** When `expire` next has something to do. */
+  nextDeadline(): number | undefined {
+    return this.unproven().length > 0 ? this.awaitUntil : undefined;
+  }
+
+  private unproven(): Entry[] {
+    return [...this.entries.values()].filter(({ awaited, process }) => awaited && !process.proven);
   }
 
   /** Nobody waits any more: the owner is closing. */

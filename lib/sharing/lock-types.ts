@@ -24,7 +24,7 @@ export interface HeldLock extends LockName {
   readonly since: number;
 }
 
-export type LockEnd = "released" | "process-exited";
+export type LockEnd = "released" | "process-exited" | "deadline";
 
 /** What an operation changed, as data. Each list is in the order in which it happened. */
 export interface LockEffects {

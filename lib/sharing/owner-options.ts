@@ -24,7 +24,7 @@ export interface OwnerOptions {
    */
   loading?: Loading;
   /**
-   * How long, after the death of the owner before, leases are awaited of processes whose own death cannot be proven;
+   * How long, after the death of the owner before, leases and locks are awaited of processes whose own death cannot be proven;
    * milliseconds, default 60,000. All others are awaited until they return or die.
    */
   recoveryDeadline?: number;

@@ -49,7 +49,10 @@ export class OwnerServer {
   >();
   private readonly watches = new ProcessWatches((key) => this.processExited(key));
   private nextSession = 1;
+  /** Nothing new is granted any more. */
   private closing = false;
+  /** No connection is left. */
+  private ended = false;
   private expiry: NodeJS.Timeout | undefined;
   /** While everything is being handed over: what has happened and is not acted on. */
   private frozen: (() => void)[] | undefined;
@@ -75,7 +78,7 @@ export class OwnerServer {
     for (const identity of this.ledger.snapshot().processes) {
       this.ledger.setProven(identity.key, this.watches.adopt(identity));
     }
-    for (const identity of this.locks.holders()) this.watches.adopt(identity);
+    this.locks.watchHolders((identity) => this.watches.adopt(identity));
     this.options.succession.watchStandbys((identity) => this.watches.adopt(identity));
     this.scheduleExpiry();
   }
@@ -172,6 +175,7 @@ export class OwnerServer {
   }
 
   close(): void {
+    this.ended = true;
     clearTimeout(this.expiry);
     for (const { connection } of [...this.sessions.values()]) connection.close();
     this.watches.close();
@@ -376,13 +380,15 @@ export class OwnerServer {
     // The ledger has dropped its connections; their sockets report end-of-file by themselves.
   }
 
-  /** Processes whose death cannot be proven keep a version for a time only. */
+  /** Processes whose death cannot be proven keep a version, or a lock of an owner before, for a time only. */
   private scheduleExpiry(): void {
     clearTimeout(this.expiry);
-    const next = this.ledger.nextDeadline();
-    if (next === undefined || this.closing) return;
+    const never = Number.POSITIVE_INFINITY;
+    const next = Math.min(this.ledger.nextDeadline() ?? never, this.locks.nextDeadline() ?? never);
+    if (next === never || this.ended) return;
     this.expiry = setTimeout(
       () => {
+        this.locks.expire(Date.now());
         this.catalog.apply(this.ledger.expire(Date.now()));
         this.scheduleExpiry();
       },

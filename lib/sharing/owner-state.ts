@@ -66,7 +66,7 @@ export function adoptState(state: StoredState, { limits, awaitUntil, memory }: A
     if (memoryOfIt !== undefined) found.set(version.id, memoryOfIt);
   }
   const ledger = Ledger.restore(state.ledger(), { awaitUntil, limits });
-  const locks = LockTable.restore(state.lockSnapshot(), limits);
+  const locks = LockTable.restore(state.lockSnapshot(), { limits, awaitUntil });
   const parts = wire(ledger, locks);
   // Nobody is awaited, so nothing will end the recovery: it has ended.
   if (!ledger.recovering) locks.recovered(0);

@@ -47,6 +47,7 @@ serve({
     socket = options.socket;
     weights = await attach(name, { access: "readwrite", ...options });
     weights.on("ownerlost", () => serve.emit("ownerlost"));
+    weights.on("ownerfound", () => serve.emit("ownerfound"));
   },
   detach: () => weights.release(),
   lock,

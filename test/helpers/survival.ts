@@ -1,4 +1,5 @@
 // Owners that die, and what comes after them.
+import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import type { AttachOptions, Owner } from "../../dist/lib/index.js";
 import { native } from "../../dist/lib/native.js";
@@ -35,6 +36,10 @@ export async function startMortal(
       child.call<VersionFacts>("load", name, source, load),
   };
 }
+
+/** A PID namespace of its own: from there, processes outside have no pid. Needs root. */
+export const apart = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"];
+export const canUnshare = spawnSync(apart[0]!, [...apart.slice(1), "true"]).status === 0;
 
 /** Kills a process and returns when nothing of it is left. */
 export async function kill(child: Child): Promise<void> {

@@ -113,7 +113,10 @@ class History {
         break;
       }
       case "restart":
-        this.table = LockTable.restore(JSON.parse(JSON.stringify(table.snapshot())), limits);
+        this.table = LockTable.restore(JSON.parse(JSON.stringify(table.snapshot())), {
+          limits,
+          awaitUntil: Number.POSITIVE_INFINITY,
+        });
         model.remove(({ held }) => !held);
         model.gate = false;
         break;

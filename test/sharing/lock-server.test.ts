@@ -15,12 +15,12 @@ const processOf = (n: number, facts = {}) => ({
 });
 
 /** An owner's locks; process n has connection n and the lease id(n) on a writable version. */
-function startServer(snapshot?: LockSnapshot) {
+function startServer(snapshot?: LockSnapshot, awaitUntil = Number.POSITIVE_INFINITY) {
   const ledger = new Ledger();
   ledger.addVersion({ id: "v1", set: "llm", sharing: "vmm" });
   ledger.publish("v1");
   const record = vi.fn();
-  const table = snapshot === undefined ? new LockTable() : LockTable.restore(snapshot);
+  const table = snapshot === undefined ? new LockTable() : LockTable.restore(snapshot, { awaitUntil });
   const server = new LockServer({ ledger, table, writable: () => true, record });
   const connect = (n: number, facts = {}) => {
     const process = processOf(n, facts);
@@ -84,6 +84,26 @@ test("a new owner keeps what was held, grants nothing while it recovers, and the
   after.server.recovered();
   await Promise.all(waiting);
   expect(after.table.list().map(({ lock }) => lock)).toEqual([id(2), id(3)]);
+});
+
+test("a new owner gives a lock back to a stranger that is its holder, and to nobody that cannot be proven dead", () => {
+  const before = startServer();
+  before.connect(1).lock(ask(1, 1));
+  const after = startServer(JSON.parse(JSON.stringify(before.table.snapshot())), 100);
+  after.server.watchHolders(() => false);
+  expect(after.server.nextDeadline()).toBe(100);
+  const relock = { type: "relock" as const, fds: 0 as const, id: 1, locks: [id(1)] };
+  expect(after.connect(3, { proven: false }).relock(relock)).toEqual({ body: { kept: [] } });
+  expect(after.connect(2).relock(relock)).toEqual({ body: { kept: [id(1)] } });
+  // The next owner must find it under that name.
+  expect(after.record).toHaveBeenCalledExactlyOnceWith(
+    expect.objectContaining({
+      ended: [expect.objectContaining({ lock: id(1) })],
+      granted: [expect.objectContaining({ lock: id(1), process: processOf(2) })],
+    }),
+  );
+  after.server.expire(100);
+  expect(after.table.list()).toMatchObject([{ lock: id(1), process: { key: "p2" } }]);
 });
 
 test("a process that could not be found again, or be proven dead, is refused", () => {

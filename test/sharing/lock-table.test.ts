@@ -17,6 +17,7 @@ const ask = (lock: string, n: number, wait = true) => ({
   connection: n,
   wait,
 });
+const never = { awaitUntil: Number.POSITIVE_INFINITY };
 const counter = { set: "llm", name: "counter" };
 
 test("first come, first served, and a second request of the holder waits like any other", () => {
@@ -71,7 +72,7 @@ test("a successor holds what was held, grants nothing while it recovers, and nev
   const table = new LockTable();
   table.acquire(ask("a", 1), 1);
   table.acquire(ask("b", 2), 2);
-  const successor = LockTable.restore(JSON.parse(JSON.stringify(table.snapshot())));
+  const successor = LockTable.restore(JSON.parse(JSON.stringify(table.snapshot())), never);
   expect(successor.recovering).toBe(true);
   expect(successor.holder(counter)).toEqual(table.holder(counter));
   // What is free might be held by somebody of whom nothing was written down: not before the recovery's end.
@@ -88,12 +89,63 @@ test("a successor holds what was held, grants nothing while it recovers, and nev
   ).toEqual(["b", "x"]);
 });
 
+/** What process 1 held with the owner before, whose death cannot be proven here. */
+function successorUntil(awaitUntil: number) {
+  const table = new LockTable();
+  table.acquire(ask("a", 1), 1);
+  table.acquire({ ...ask("b", 2), name: "proven" }, 1);
+  const successor = LockTable.restore(table.snapshot(), { awaitUntil });
+  successor.setProven("p1", false);
+  successor.acquire(ask("c", 3), 5);
+  return successor;
+}
+
+test("a holder whose death cannot be proven is awaited for a time, and others for as long as they live", () => {
+  const table = successorUntil(100);
+  expect(table.nextDeadline()).toBe(100);
+  expect(table.expire(99)).toEqual({ ended: [], granted: [], dropped: [] });
+  expect(table.expire(100)).toMatchObject({ ended: [{ lock: "a", reason: "deadline" }], granted: [] });
+  expect(table.nextDeadline()).toBeUndefined();
+  expect(table.recovered(101).granted).toMatchObject([{ lock: "c" }]);
+  expect(
+    table
+      .list()
+      .map(({ lock }) => lock)
+      .sort(),
+  ).toEqual(["b", "c"]);
+});
+
+test("a holder that has come back has no deadline, under its own name or as a stranger of its user", () => {
+  const own = successorUntil(100);
+  expect(own.comeBack(["a", "x"], process(1))).toEqual({ ended: [], granted: [], dropped: [] });
+  expect(own.expire(200).ended).toEqual([]);
+  expect(own.heldBy(["a"], "p1")).toEqual(["a"]);
+
+  const stranger = successorUntil(100);
+  expect(stranger.comeBack(["a"], { ...process(8), uid: 5 }).granted).toEqual([]);
+  // Of one that is watched nobody else takes anything up.
+  expect(stranger.comeBack(["b"], process(9)).granted).toEqual([]);
+  expect(stranger.comeBack(["a"], process(9))).toMatchObject({
+    ended: [{ lock: "a", process: { key: "p1" } }],
+    granted: [{ lock: "a", process: { key: "p9" }, since: 1 }],
+  });
+  expect(stranger.nextDeadline()).toBeUndefined();
+  // Once only: from here on it is that one's.
+  expect(stranger.comeBack(["a"], process(10)).granted).toEqual([]);
+  stranger.recovered(101);
+  expect(stranger.processExited("p1", 102).ended).toEqual([]);
+  expect(stranger.processExited("p9", 103)).toMatchObject({
+    ended: [{ lock: "a" }],
+    granted: [{ lock: "c" }],
+  });
+});
+
 test("a damaged snapshot is refused", () => {
   const table = new LockTable();
   table.acquire(ask("a", 1), 1);
   const [held] = table.snapshot().locks;
   const damaged = { format: 1 as const, locks: [held!, { ...held!, lock: "b" }] };
-  expect(() => LockTable.restore(damaged)).toThrow(
+  expect(() => LockTable.restore(damaged, never)).toThrow(
     expect.objectContaining({ code: "ERR_CUDA_IPC_SNAPSHOT" }),
   );
 });

@@ -1,9 +1,11 @@
 // Locks through changes of the owner: none is doubled, none is lost.
 import { expect, test } from "vitest";
-import { Owner } from "../../dist/lib/index.js";
+import { Owner, ownerStatus } from "../../dist/lib/index.js";
+import { coded } from "../helpers/errors.js";
+import { inspect } from "../helpers/inspect.js";
 import { watchOwner } from "../helpers/leaks.js";
 import { holders, queueFor, startLocker, waiting } from "../helpers/locks.js";
-import { kill, startMortal, startSuccessor } from "../helpers/survival.js";
+import { apart, canUnshare, kill, startMortal, startSuccessor } from "../helpers/survival.js";
 
 async function startWritable() {
   const mortal = await startMortal();
@@ -86,3 +88,35 @@ test("a holder that dies while there is no owner holds nothing at the next one, 
   await b.call("unlock", "held");
   await granted;
 });
+
+test.skipIf(!canUnshare)(
+  "who cannot be found by the next owner keeps its lock if it comes back in time",
+  async () => {
+    const mortal = await startWritable();
+    const { socket } = mortal;
+    const [living, dead, next] = [
+      await startLocker({ socket }),
+      await startLocker({ socket }),
+      await startLocker({ socket }),
+    ];
+    await living.call("lock", "held", "counter");
+    await dead.call("lock", "held", "other");
+    await kill(mortal.child);
+    await kill(dead);
+
+    // In its PID namespace there is none of them.
+    const { child } = await startMortal(socket, { recoveryDeadline: 2000 }, apart);
+    await living.event("ownerfound");
+    // One that has only its connection is known by it, and may wait like any other.
+    await next.event("ownerfound");
+    const { locks } = await ownerStatus({ socket });
+    expect(locks.map(({ name }) => name).sort()).toEqual(["counter", "other"]);
+    await child.event("recovered");
+    const left = async () => (await ownerStatus({ socket })).locks.map(({ name }) => name);
+    expect(await inspect.watchFor(left, (names) => names.length === 1)).toEqual(["counter"]);
+    expect(await living.call("facts", "held")).toEqual({ held: true, lost: false });
+    await living.call("unlock", "held");
+    expect(await left()).toEqual([]);
+    await expect(next.call("lock", "mine", "other")).rejects.toThrow(coded("PEER_UNPROVEN"));
+  },
+);

@@ -1,8 +1,16 @@
 // What workers do while there is no owner is done, or settled with the next one.
-import { spawnSync } from "node:child_process";
 import { expect, test } from "vitest";
 import { someTensors, startOwner, startWorker } from "../helpers/sharing.js";
-import { counted, kill, startHolder, startMortal, startSuccessor, stop } from "../helpers/survival.js";
+import {
+  apart,
+  canUnshare,
+  counted,
+  kill,
+  startHolder,
+  startMortal,
+  startSuccessor,
+  stop,
+} from "../helpers/survival.js";
 
 const coded = (code: string) => expect.objectContaining({ code: `ERR_CUDA_IPC_${code}` });
 
@@ -193,10 +201,6 @@ test("the owner dies while a worker is mapping what it was granted: nothing is l
   expect(owner.current("set")).toMatchObject({ id, refCount: 1, refCountExact: true });
   expect(await worker.call("computeChecksum", key)).toBe(owner.current("set")!.checksum);
 });
-
-/** A PID namespace of its own: from there, processes outside have no pid. Needs root. */
-const apart = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"];
-const canUnshare = spawnSync(apart[0]!, [...apart.slice(1), "true"]).status === 0;
 
 test.skipIf(!canUnshare)("a worker that no owner can name is known by its leases", async () => {
   const mortal = await startMortal(undefined, {}, apart);
