@@ -15,6 +15,7 @@ export { Lock, type LockOptions } from "./sharing/lock.js";
 export { type LoadOptions, Owner, type OwnerOptions } from "./sharing/owner.js";
 export { disconnect } from "./sharing/owner-client.js";
 export { type OwnerStatus, type OwnerStatusOptions, ownerStatus } from "./sharing/owner-status.js";
+export type { ServiceManagerOption } from "./sharing/service-manager/service-manager.js";
 export { defaultSocket } from "./sharing/socket-path.js";
 export type { Standby } from "./sharing/standby.js";
 export { Tensor } from "./sharing/tensor.js";

@@ -309,6 +309,8 @@ export interface NativeAddon {
   adoptFd(fd: number): NativeFd;
   /** A file in memory that is nowhere in a file system: `bytes` zeros. The name is for people who look in /proc. */
   createMemfd(name: string, bytes: number): NativeFd;
+  /** The same with this content, which nobody can change any more. */
+  createSealedMemfd(name: string, content: Uint8Array): NativeFd;
   /** Binds, chmods and listens; `onConnection` gets a paused channel: call `start` with its events. */
   listen(
     socketPath: string,
@@ -316,11 +318,15 @@ export interface NativeAddon {
     onConnection: (channel: NativeChannel) => void,
     onError: (error: Error) => void,
   ): NativeListener;
-  /** Goes on with a listening socket from `detach`, in this process or another. The descriptor stays the caller's. */
+  /**
+   * Goes on with a listening socket from `detach`, in this process or another. The descriptor stays the caller's.
+   * `shared`: whoever else has the socket goes on listening when it is closed here.
+   */
   adoptListener(
     socket: NativeFd,
     onConnection: (channel: NativeChannel) => void,
     onError: (error: Error) => void,
+    shared?: boolean,
   ): NativeListener;
   /** Connects without blocking the event loop; ERR_CUDA_IPC_NO_OWNER when nobody listens. */
   connect(socketPath: string): Promise<NativeChannel>;
@@ -344,6 +350,18 @@ export interface NativeAddon {
   lockFile(file: string): NativeFileLock | undefined;
   /** The lock that a descriptor from `duplicate` holds. The descriptor stays the caller's. */
   adoptLock(file: NativeFd): NativeFileLock;
+
+  // notify.cc
+  /**
+   * Sends one datagram to a service manager's notification socket: a path, or an abstract name behind "@". Does not
+   * block; false when it cannot be taken yet: try again. The descriptors stay the caller's.
+   */
+  notify(address: string, bytes: Uint8Array, fds?: NativeFd[]): boolean;
+  /**
+   * Whether the descriptor of that number is a listening socket: its path in the file system, "" where it has none;
+   * undefined for anything else. The descriptor is only looked at.
+   */
+  listeningPath(fd: number): string | undefined;
 
   // random.cc
   /** 128 random bits as 32 hex characters. */

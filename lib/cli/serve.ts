@@ -4,6 +4,7 @@ import { Owner } from "../sharing/owner.js";
 import type { Version } from "../sharing/version.js";
 import { LoadBar } from "./load-progress.js";
 import { chooseDriver, driverOption, socketOption, wholeNumber } from "./options.js";
+import { recovered } from "./recovered.js";
 import { onStopSignal } from "./signals.js";
 import { bytesText, plain, rateText, say, secondsText } from "./text.js";
 
@@ -16,6 +17,7 @@ interface Options {
   writable: boolean;
   io: FileAccess;
   verify: boolean;
+  serviceManager: "auto" | "yes" | "no";
 }
 
 export function addServe(program: Command): void {
@@ -34,6 +36,14 @@ export function addServe(program: Command): void {
         .default("auto"),
     )
     .option("--verify", "read everything again when it is on the device, and compare", false)
+    .addOption(
+      new Option(
+        "--service-manager <when>",
+        "store the memory with systemd, to be found again after a restart",
+      )
+        .choices(["auto", "yes", "no"])
+        .default("auto"),
+    )
     .addOption(driverOption())
     .action(serve);
 }
@@ -42,19 +52,40 @@ async function serve(model: string, options: Options): Promise<void> {
   chooseDriver(options.driver);
   const stop = new AbortController();
   onStopSignal((signal) => stop.abort(signal));
-  const owner = await Owner.listen({ socket: options.socket });
+  const { socket, serviceManager } = options;
+  const owner = await Owner.listen({
+    socket,
+    serviceManager: serviceManager === "auto" ? "auto" : serviceManager === "yes",
+  });
   owner.on("error", (error) => warn(error));
   owner.on("peererror", (error) => warn(error));
+  owner.on("refusedoffer", (error) => warn(error));
   try {
-    const version = await load(owner, model, options, stop.signal);
+    const version =
+      (await found(owner, model, options, stop.signal)) ?? (await load(owner, model, options, stop.signal));
     announce(owner, version);
     await aborted(stop.signal);
     await close(owner, version);
   } catch (error) {
-    await owner.close();
+    await owner.close({ restart: owner.storedVersions > 0 });
     if (!stop.signal.aborted) throw error;
     say("Stopped while loading; nothing stays allocated.");
   }
+}
+
+async function found(
+  owner: Owner,
+  model: string,
+  { name, writable }: Options,
+  signal: AbortSignal,
+): Promise<Version | undefined> {
+  const version = await recovered(owner, { name, model, writable }, signal);
+  if (version !== undefined) {
+    say(
+      `Recovered ${plain(model)}: ${version.tensors} tensors, ${bytesText(version.bytes)}, not read again.`,
+    );
+  }
+  return version;
 }
 
 async function load(owner: Owner, model: string, options: Options, signal: AbortSignal): Promise<Version> {
@@ -94,14 +125,18 @@ function announce(owner: Owner, version: Version): void {
 
 async function close(owner: Owner, version: Version): Promise<void> {
   const leases = version.refCount;
-  if (leases > 0 && version.sharing === "ipc") {
+  const { storedVersions: kept } = owner;
+  if (kept > 0) {
+    // Whether it is a restart only the service manager knows. If not, it discards what it has.
+    say(`Closing. The service manager keeps ${kept} version${kept === 1 ? "" : "s"}.`);
+  } else if (leases > 0 && version.sharing === "ipc") {
     say(
       `Closing when ${leases} leases have ended: "ipc" memory goes with this process. Once more to force it.`,
     );
   } else if (leases > 0) {
     say(`Closing. The holders of ${leases} leases keep the memory.`);
   }
-  await owner.close();
+  await owner.close({ restart: kept > 0 });
   say("Closed.");
 }
 

@@ -15,6 +15,8 @@ export interface HandoverGiver {
   /** Goes on after a hand-over that failed; on the socket that it was to give, where it had come that far. */
   goOn(listener: NativeFd | undefined): void;
   detachListener(): ReturnType<NativeListener["detach"]>;
+  /** The successor has everything: whoever keeps it for this owner lets go. Never rejects. */
+  letGo(): Promise<void>;
   /** The successor has everything: lets go without a word to the ledger, and ends. */
   finish(): void;
 }
@@ -45,13 +47,15 @@ export class HandoverSource {
     }
   }
 
-  taken(session: number): Answer<"handoverTaken"> {
+  async taken(session: number): Promise<Answer<"handoverTaken">> {
     if (this.giving?.session !== session || this.giving.listener === undefined) {
       throw new CudaIpcError("ERR_CUDA_IPC_INVALID_STATE", "Nothing was handed over on this connection.");
     }
     this.giving.listener.close();
     // From here on the end of this connection means nothing.
     this.giving = undefined;
+    // Before the successor is told to go on: its service may be the same one.
+    await this.giver.letGo();
     // Behind the reply, which is sent when this returns.
     setImmediate(() => this.giver.finish());
     return { body: {} };

@@ -6,6 +6,7 @@ import type { ReadingOptions } from "../loading/reading.js";
 import type { Sharing } from "../native.js";
 import type { LedgerLimits } from "./ledger.js";
 import type { LockLimits } from "./lock-types.js";
+import type { ServiceManagerOption } from "./service-manager/service-manager.js";
 import type { Version } from "./version.js";
 
 export interface OwnerOptions {
@@ -28,6 +29,13 @@ export interface OwnerOptions {
    * milliseconds, default 60,000. All others are awaited until they return or die.
    */
   recoveryDeadline?: number;
+  /**
+   * Whether "vmm" memory is stored with the service manager (systemd) that has started this process, and found again
+   * there after a restart; it also hears when the owner listens and when it stops. Default "auto": where the manager
+   * says that this process is a service with a store (NOTIFY_SOCKET and FDSTORE, which systemd sets from version 254
+   * on). A socket that it has bound to the owner's path is taken over then, too.
+   */
+  serviceManager?: ServiceManagerOption;
 }
 
 export interface LoadOptions extends ReadingOptions {
@@ -50,6 +58,11 @@ export interface CloseOptions {
   ipcLeases?: "wait" | "refuse";
   /** With locks held, which a later owner could grant again: wait for their release (default), or refuse. */
   locks?: "wait" | "refuse";
+  /**
+   * Whether another owner on this socket follows at once. It finds what it would find if this one had been killed: what
+   * the service manager has in store, what workers hold, leases and locks. Default false: it starts with nothing.
+   */
+  restart?: boolean;
   signal?: AbortSignal;
 }
 
@@ -71,6 +84,8 @@ export interface OwnerEvents {
    * whoever has it mapped keeps it, and nobody new can have it. Load it anew.
    */
   lost: [Version];
+  /** A version of the owner before this one is whole again: somebody gave its memory back. */
+  restored: [Version];
   /** The owner before this one is made up for: reference counts are exact again. */
   recovered: [Recovery];
   /** Memory that was offered for a version was not what the recovery journal names. */
@@ -79,6 +94,6 @@ export interface OwnerEvents {
   handedover: [];
   /** A peer was refused or broke the protocol; it was disconnected and the owner lives on. */
   peererror: [CudaIpcError];
-  /** Memory could not be handed back, or no connection could be accepted. */
+  /** Memory could not be handed back or not be stored, or no connection could be accepted. The owner lives on. */
   error: [Error];
 }

@@ -165,11 +165,11 @@ export class OwnerServer {
   }
 
   /** Somebody else has all of it: sends the clients there, and forgets them without a word to the ledger. */
-  abandon(): void {
+  abandon(reason: "handover" | "restart"): void {
     this.frozen = [];
     for (const { connection } of this.sessions.values()) {
       connection.resume();
-      connection.notify("closing", { reason: "handover" });
+      connection.notify("closing", { reason });
     }
     this.close();
   }

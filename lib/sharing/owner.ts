@@ -26,6 +26,8 @@ import { defaultRecoveryDeadline, type Predecessor, readPredecessor } from "./pr
 import type { ReceivedMemory } from "./received-memory.js";
 import { Recovery as VersionRecovery } from "./recovery.js";
 import { SerialQueue } from "./serial-queue.js";
+import { OwnerService, standBy } from "./service-manager/owner-service.js";
+import { ServiceManager } from "./service-manager/service-manager.js";
 import { journalPath, prepareSocketFolder, removeStaleSocket, resolveSocket } from "./socket-path.js";
 import { Standby } from "./standby.js";
 import { processStartTime } from "./start-time.js";
@@ -41,6 +43,9 @@ export interface Foundation extends Predecessor {
   mode: number;
   /** Held: nobody else listens there. */
   lock: NativeFileLock;
+  manager?: ServiceManager;
+  /** The manager's socket, which listens there already. The descriptor stays the caller's. */
+  activated?: NativeFd;
 }
 
 /**
@@ -51,6 +56,10 @@ export interface Foundation extends Predecessor {
 export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable {
   /** Random, 32 hex characters: this owner and no other. */
   readonly id: string;
+  /** The absolute path of the socket. */
+  readonly socket: string;
+  private readonly lock: NativeFileLock;
+  private readonly parts: OwnerParts;
   private readonly ledger: Ledger;
   private readonly catalog: Catalog;
   private readonly server: OwnerServer;
@@ -58,28 +67,27 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
   private readonly handles = new WeakMap<CatalogEntry, Version>();
   private readonly recovery: VersionRecovery | undefined;
   private journal: Journal | undefined;
+  private readonly service: OwnerService;
   private readonly loading: Loading;
   private stopJournal: (() => void) | undefined;
   private handingOver = false;
+  private activated = false;
   private listener: NativeListener | undefined;
   private closing: Promise<void> | undefined;
   private readonly aborted = new AbortController();
 
-  private constructor(
-    /** The absolute path of the socket. */
-    readonly socket: string,
-    private readonly lock: NativeFileLock,
-    private readonly parts: OwnerParts,
-    recover: boolean,
-    options: OwnerOptions,
-  ) {
+  private constructor({ socket, lock, parts, recover, manager }: Foundation, options: OwnerOptions) {
     super();
+    this.socket = socket;
+    this.lock = lock;
+    this.parts = parts;
     this.loading = options.loading ?? "process";
     this.id = randomId();
     this.ledger = parts.ledger;
     this.catalog = parts.catalog;
     this.catalog.on("freed", (entry) => this.emit("freed", this.handle(entry)));
     this.catalog.on("lost", (entry) => this.emit("lost", this.handle(entry)));
+    this.catalog.on("supplied", (entry) => this.emit("restored", this.handle(entry)));
     this.catalog.on("ended", ({ lease, version, reason }) =>
       this.emit("leaseended", { lease, version, reason }),
     );
@@ -96,6 +104,11 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
         () => {},
       );
     }
+    this.service = new OwnerService(manager, parts, {
+      onError: (error) => this.report(error),
+      onRefused: (error) => this.emit("refusedoffer", error),
+      strangersMs: options.recoveryDeadline ?? defaultRecoveryDeadline,
+    });
     const succession = new SuccessionServer({
       parts,
       lock,
@@ -103,6 +116,7 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
       freeze: (session) => this.server.freeze(session),
       goOn: (listening) => this.goOn(listening),
       detachListener: () => this.listener!.detach(),
+      letGo: () => this.service.letGo({ silently: true }),
       finish: () => this.finishHandover(),
     });
     this.server = new OwnerServer(this.id, this.ledger, this.catalog, {
@@ -126,7 +140,7 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
   static listen(options: OwnerOptions & { orStandby: true }): Promise<Owner | Standby<Owner>>;
   static async listen(options: OwnerOptions & { orStandby?: boolean } = {}): Promise<Owner | Standby<Owner>> {
     if (options.orStandby) return listenOrStandBy(options);
-    const { socket, mode } = chosen(options);
+    const { socket, mode, manager } = chosen(options);
     await prepareSocketFolder(socket, mode);
     const lock = native.lockFile(`${socket}.lock`);
     if (lock === undefined) {
@@ -138,9 +152,10 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
     }
     try {
       const left = await readPredecessor(socket, options);
+      const activated = await activatedListener(manager, socket);
       // The lock says that nobody listens, so what is left there is a dead owner's.
-      await removeStaleSocket(socket);
-      return Owner.begin({ socket, mode, lock, ...left }, options);
+      if (activated === undefined) await removeStaleSocket(socket);
+      return Owner.begin({ socket, mode, lock, manager, activated, ...left }, options);
     } catch (error) {
       lock.close();
       throw error;
@@ -152,12 +167,12 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
    * context. When the owner dies, this process takes over (`standby.owner`). ERR_CUDA_IPC_NO_OWNER when there is none.
    */
   static async standby(options: OwnerOptions = {}): Promise<Standby<Owner>> {
-    const { socket, mode } = chosen(options);
-    return Standby.start(socket, async ({ lock, state, memory }) => {
+    const { socket, mode, manager } = chosen(options);
+    const standby = await Standby.start(socket, async ({ lock, state, memory }) => {
       try {
         await removeStaleSocket(socket);
         const { predecessor, taken } = inherit(state, memory, options);
-        const owner = Owner.begin({ socket, mode, lock, ...predecessor }, options);
+        const owner = Owner.begin({ socket, mode, lock, manager, ...predecessor }, options);
         memory.handOn(taken);
         return owner;
       } catch (error) {
@@ -165,6 +180,8 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
         throw error;
       }
     });
+    if (manager !== undefined) standBy(manager, socket, (error) => standby.report(error));
+    return standby;
   }
 
   /**
@@ -174,7 +191,7 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
    * ERR_CUDA_IPC_NO_OWNER.
    */
   static async takeOver(options: OwnerOptions & { signal?: AbortSignal } = {}): Promise<Owner> {
-    const { socket, mode } = chosen(options);
+    const { socket, mode, manager } = chosen(options);
     const handover = await receiveHandover(socket, options.signal);
     const { lock, listener, state, memory } = handover;
     let owner: Owner | undefined;
@@ -182,7 +199,7 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
     try {
       const inherited = inherit(state, memory, options);
       taken = inherited.taken;
-      owner = Owner.prepare({ socket, mode, lock, ...inherited.predecessor }, options);
+      owner = Owner.prepare({ socket, mode, lock, manager, ...inherited.predecessor }, options);
       // Who connects waits until then: what is granted here must not be unknown to an old owner that goes on.
       await handover.taken();
     } catch (error) {
@@ -191,17 +208,21 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
       throw error;
     }
     memory.handOn(taken);
-    owner.serve(native.adoptListener(listener, owner.accept, owner.notAccepted));
+    owner.adoptListener(listener);
+    owner.serve({ handedOver: true });
     listener.close();
     return owner;
   }
 
   /** @internal Listens on what belongs to this process from here on; on failure it is the caller's again. */
   static begin(foundation: Foundation, options: OwnerOptions): Owner {
-    const { socket, mode, problem } = foundation;
+    const { socket, mode, problem, activated } = foundation;
     const owner = Owner.prepare(foundation, options);
     try {
-      owner.serve(native.listen(socket, { mode, backlog: 4096 }, owner.accept, owner.notAccepted), problem);
+      owner.activated = activated !== undefined;
+      if (activated !== undefined) owner.adoptListener(activated);
+      else owner.listener = native.listen(socket, { mode, backlog: 4096 }, owner.accept, owner.notAccepted);
+      owner.serve({ problem });
     } catch (error) {
       owner.journal?.close();
       throw error;
@@ -210,19 +231,19 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
   }
 
   /** Does all that may fail, but for the socket. */
-  private static prepare({ socket, lock, parts, recover }: Foundation, options: OwnerOptions): Owner {
-    const owner = new Owner(socket, lock, parts, recover, options);
+  private static prepare(foundation: Foundation, options: OwnerOptions): Owner {
+    const owner = new Owner(foundation, options);
     owner.keepJournal();
     return owner;
   }
 
-  private serve(listener: NativeListener, problem?: CudaIpcError): void {
-    this.listener = listener;
-    listener.ref();
+  private serve({ problem, handedOver = false }: { problem?: CudaIpcError; handedOver?: boolean }): void {
+    this.listener?.ref();
     this.server.watchHolders();
     // Whoever awaits listen() has his listeners in place by then.
     setImmediate(() => {
       if (problem !== undefined) this.report(problem);
+      if (this.closing === undefined) this.service.begin(this.socket, this.recovery, { handedOver });
       this.recovery?.start();
     });
   }
@@ -313,6 +334,11 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
     return this.catalog.list().map((entry) => this.handle(entry));
   }
 
+  /** How many versions the service manager has in store, for the owner after this one. */
+  get storedVersions(): number {
+    return this.service.versions;
+  }
+
   /**
    * Withdraws a set: nobody new gets it, and each of its versions is freed at its last lease (`version.whenFreed()`).
    * Throws ERR_CUDA_IPC_NO_SET when there is none of that name.
@@ -372,27 +398,43 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
     return this.close();
   }
 
-  private async shutDown({ signal }: CloseOptions): Promise<void> {
+  private async shutDown({ signal, restart = false }: CloseOptions): Promise<void> {
+    this.service.stopping();
     this.server.refuseNew();
     this.aborted.abort(new CudaIpcError("ERR_CUDA_IPC_CLOSED", "The owner was closed while it was loading."));
     await Promise.all([...this.loads.values(), this.recovery].map((work) => work?.idle()));
     await Promise.all(
       this.leasedIpcVersions().map((version) => version.waitForRefCount((count) => count === 0, signal)),
     );
-    await this.server.locks.free(signal);
+    if (!restart) await this.server.locks.free(signal);
     this.listener?.close();
+    if (restart) await this.leave();
+    else await this.letGo();
+    // What is leased or kept still: its holders have the memory, this process lets go of its own descriptors.
+    await Promise.all(this.catalog.list().flatMap((entry) => entry.slabs.map(closeSlab)));
+    await loadersGone();
+    if (!this.activated) await fs.rm(this.socket, { force: true });
+    if (restart) this.journal?.close();
+    else this.journal?.remove();
+    this.lock.close();
+  }
+
+  /** Nothing is left for another owner. */
+  private async letGo(): Promise<void> {
     this.server.close();
     for (const { set } of this.catalog.list()) {
       if (this.ledger.current(set) !== undefined) this.catalog.apply(this.ledger.retire(set));
     }
     for (const version of this.versions()) if (version.pinned) version.unpin();
     await this.catalog.settled();
-    // What is leased or kept still: its holders have the memory, this process lets go of its own descriptors.
-    await Promise.all(this.catalog.list().flatMap((entry) => entry.slabs.map(closeSlab)));
-    await loadersGone();
-    await fs.rm(this.socket, { force: true });
-    this.journal?.remove();
-    this.lock.close();
+    await this.service.letGo();
+  }
+
+  /** Another owner is to find everything as it is: nothing that ends from here on is written down. */
+  private async leave(): Promise<void> {
+    this.stopJournal?.();
+    this.server.abandon("restart");
+    await this.service.leave();
   }
 
   private leasedIpcVersions(): Version[] {
@@ -413,6 +455,10 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
   private readonly accept = (channel: NativeChannel) => this.server.accept(channel);
   private readonly notAccepted = (error: Error) => this.report(error);
 
+  private adoptListener(listening: NativeFd): void {
+    this.listener = native.adoptListener(listening, this.accept, this.notAccepted, this.activated);
+  }
+
   private async prepareHandover(): Promise<void> {
     this.assertOpen();
     if (this.recovering) {
@@ -431,13 +477,13 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
     if (listening === undefined) return;
     this.journal?.renew();
     this.server.thaw();
-    this.listener = native.adoptListener(listening, this.accept, this.notAccepted);
-    this.listener.ref();
+    this.adoptListener(listening);
+    this.listener?.ref();
   }
 
   /** The successor has everything: what this process holds of it is let go, and the socket and its journal stay. */
   private finishHandover(): void {
-    this.server.abandon();
+    this.server.abandon("handover");
     this.stopJournal?.();
     this.journal?.close();
     this.lock.close();
@@ -499,8 +545,24 @@ async function listenOrStandBy(options: OwnerOptions): Promise<Owner | Standby<O
   }
 }
 
-/** The options, checked; chooses the driver. */
-function chosen(options: OwnerOptions): { socket: string; mode: number } {
+/** A socket at the path that the service manager has passed, if who connects there gets to it. */
+async function activatedListener(
+  manager: ServiceManager | undefined,
+  socket: string,
+): Promise<NativeFd | undefined> {
+  if (manager?.listener === undefined) return undefined;
+  try {
+    // An owner that was no service of this manager's may have put its own in that place.
+    (await native.connect(socket)).close();
+    return manager.listener;
+  } catch (error) {
+    if ((error as CudaIpcError).code !== "ERR_CUDA_IPC_NO_OWNER") throw error;
+    return undefined;
+  }
+}
+
+/** The options, checked; chooses the driver, and finds the service manager. */
+function chosen(options: OwnerOptions): { socket: string; mode: number; manager?: ServiceManager } {
   const socket = resolveSocket(options.socket);
   if (options.driver !== undefined) native.chooseProvider(options.driver);
   const mode = options.mode ?? (options.allowUids?.length ? 0o666 : 0o600);
@@ -511,7 +573,7 @@ function chosen(options: OwnerOptions): { socket: string; mode: number } {
   if (loading !== "process" && loading !== "inline") {
     throw invalidArgument("loading", '"process" or "inline"', loading);
   }
-  return { socket, mode };
+  return { socket, mode, manager: ServiceManager.find(options.serviceManager, socket) };
 }
 
 /**

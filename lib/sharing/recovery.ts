@@ -139,6 +139,25 @@ export class Recovery {
     }
   }
 
+  /**
+   * Memory that somebody without a lease has kept: whether it was taken. `read` returns the list of tensors, or throws.
+   * Owns the descriptors.
+   */
+  async give(entry: CatalogEntry, read: () => TensorEntry[], fds: NativeFd[]): Promise<boolean> {
+    this.verifying++;
+    try {
+      await this.accept(entry, read(), fds);
+    } catch (error) {
+      this.options.onRefused(refused(entry, (error as Error).message, error));
+    }
+    // What was taken is not among them any more.
+    const taken = fds.length === 0;
+    for (const fd of fds) fd.close();
+    this.verifying--;
+    this.check();
+    return taken;
+  }
+
   /** Why the memory was refused; null when the version is present. Takes the descriptors that it keeps out of `fds`. */
   private async accept(entry: CatalogEntry, tensors: TensorEntry[], fds: NativeFd[]): Promise<string | null> {
     try {
@@ -202,7 +221,8 @@ export class Recovery {
     this.waiting.delete(id);
   }
 
-  private check(): void {
+  /** To be called when what it waits for may be over. */
+  check(): void {
     if (!this.started || !this.active || this.options.signal.aborted) return;
     if (this.parts.ledger.recovering || this.verifying > 0 || this.keptElsewhere()) return;
     this.finish();

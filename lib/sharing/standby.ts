@@ -123,7 +123,8 @@ export class Standby<Owner> extends EventEmitter<StandbyEvents<Owner>> implement
     return true;
   }
 
-  private report(error: Error): void {
+  /** @internal */
+  report(error: Error): void {
     if (this.listenerCount("error") > 0) this.emit("error", error);
     else process.emitWarning(error);
   }

@@ -57,6 +57,11 @@ export class Version {
     return this.entry.source;
   }
 
+  /** When it was published: milliseconds since the epoch. */
+  get loadedAt(): number {
+    return this.entry.loadedAt;
+  }
+
   /**
    * "present"; "awaited" while the owner is recovering and a worker may give the memory back; "orphaned" when it was
    * shared as `ipc` by an owner that died.

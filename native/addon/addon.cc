@@ -26,6 +26,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   export_slab(env, exports);
   export_load(env, exports);
   export_checksum(env, exports);
+  export_notify(env, exports);
   export_random(env, exports);
   return exports;
 }

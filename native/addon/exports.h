@@ -19,6 +19,7 @@ void export_module(Napi::Env env, Napi::Object exports);     // module.cc: modul
 void export_slab(Napi::Env env, Napi::Object exports);       // slab.cc: slabs and mappings
 void export_load(Napi::Env env, Napi::Object exports);       // load.cc: file and memory to device
 void export_checksum(Napi::Env env, Napi::Object exports);   // checksum.cc
+void export_notify(Napi::Env env, Napi::Object exports);     // notify.cc: service managers
 void export_random(Napi::Env env, Napi::Object exports);     // random.cc: names
 
 }  // namespace cuda_ipc

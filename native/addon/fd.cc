@@ -87,6 +87,22 @@ Napi::Value create_memfd(const Napi::CallbackInfo& info) {
   return wrap_fd(info.Env(), std::move(fd));
 }
 
+Napi::Value create_sealed_memfd(const Napi::CallbackInfo& info) {
+  const std::string name = string_argument(info[0], "name");
+  const ViewBytes content = view_argument(info[1], "content");
+  Fd fd(::memfd_create(name.substr(0, 249).c_str(), MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  const std::string doing = "making a file of " + std::to_string(content.length) + " bytes in memory";
+  if (!fd) throw_system_error(errno, doing);
+  for (size_t done = 0; done < content.length;) {
+    const ssize_t written = ::write(fd.get(), content.data + done, content.length - done);
+    if (written < 0 && errno != EINTR) throw_system_error(errno, doing);
+    if (written > 0) done += static_cast<size_t>(written);
+  }
+  if (::fcntl(fd.get(), F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) != 0)
+    throw_system_error(errno, doing);
+  return wrap_fd(info.Env(), std::move(fd));
+}
+
 }  // namespace
 
 Fd& unwrap_fd(Napi::Value value) {
@@ -106,6 +122,7 @@ void export_fd(Napi::Env env, Napi::Object exports) {
   NativeFd::define(env);
   exports["adoptFd"] = Napi::Function::New<checked<adopt_fd>>(env, "adoptFd");
   exports["createMemfd"] = Napi::Function::New<checked<create_memfd>>(env, "createMemfd");
+  exports["createSealedMemfd"] = Napi::Function::New<checked<create_sealed_memfd>>(env, "createSealedMemfd");
 }
 
 }  // namespace cuda_ipc

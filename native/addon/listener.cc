@@ -107,10 +107,13 @@ Napi::Value adopt_listener(const Napi::CallbackInfo& info) {
   Fd socket = unwrap_fd(info[0]).duplicate();
   const Napi::Function on_connection = function_argument(info[1], "onConnection");
   const Napi::Function on_error = function_argument(info[2], "onError");
+  const bool shared = !is_absent(info[3]) && boolean_argument(info[3], "shared");
   NativeListener* self = NativeListener::make(info.Env());
   const Napi::Object object = self->Value();
   self->listen(
-      [&](Listener::Handlers handlers) { return Listener::adopt(std::move(socket), std::move(handlers)); },
+      [&](Listener::Handlers handlers) {
+        return Listener::adopt(std::move(socket), shared, std::move(handlers));
+      },
       on_connection, on_error);
   return object;
 }

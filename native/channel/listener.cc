@@ -24,14 +24,14 @@ std::shared_ptr<Listener> Listener::open(const std::string& path, unsigned mode,
   Reactor::instance();  // whatever it lacks is better known before the file exists
   Fd socket = listen_at(path, mode, backlog);
   try {
-    return start(std::move(socket), std::move(handlers));
+    return start(std::move(socket), false, std::move(handlers));
   } catch (const Error&) {
     ::unlink(path.c_str());
     throw;
   }
 }
 
-std::shared_ptr<Listener> Listener::adopt(Fd socket, Handlers handlers) {
+std::shared_ptr<Listener> Listener::adopt(Fd socket, bool shared, Handlers handlers) {
   int listening = 0;
   int domain = 0;
   socklen_t size = sizeof(int);
@@ -43,11 +43,11 @@ std::shared_ptr<Listener> Listener::adopt(Fd socket, Handlers handlers) {
                 "Expected a listening Unix socket for fd, but received another descriptor");
   const int flags = ::fcntl(socket.get(), F_GETFL);
   ::fcntl(socket.get(), F_SETFL, flags | O_NONBLOCK);
-  return start(std::move(socket), std::move(handlers));
+  return start(std::move(socket), shared, std::move(handlers));
 }
 
-std::shared_ptr<Listener> Listener::start(Fd socket, Handlers handlers) {
-  std::shared_ptr<Listener> self(new Listener(std::move(socket), std::move(handlers)));
+std::shared_ptr<Listener> Listener::start(Fd socket, bool shared, Handlers handlers) {
+  std::shared_ptr<Listener> self(new Listener(std::move(socket), shared, std::move(handlers)));
   std::lock_guard<std::mutex> lock(self->mutex_);
   self->registration_ = Reactor::instance().add(self->socket_.get(), EPOLLIN, self);
   self->watched_ = true;
@@ -64,7 +64,7 @@ void Listener::close() {
   std::lock_guard<std::mutex> lock(mutex_);
   if (!socket_) return;
   Reactor::instance().remove(registration_, socket_.get());
-  ::shutdown(socket_.get(), SHUT_RDWR);
+  if (!shared_) ::shutdown(socket_.get(), SHUT_RDWR);
   socket_.reset();
 }
 

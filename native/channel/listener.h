@@ -24,9 +24,10 @@ class Listener final : public Pollable, public std::enable_shared_from_this<List
   // ERR_CUDA_IPC_SOCKET, ERR_CUDA_IPC_FD_LIMIT.
   static std::shared_ptr<Listener> open(const std::string& path, unsigned mode, int backlog,
                                         Handlers handlers);
-  // Goes on with a listening socket that another process has bound. Throws Error:
-  // ERR_CUDA_IPC_INVALID_ARGUMENT when the descriptor is no listening Unix socket, ERR_CUDA_IPC_FD_LIMIT.
-  static std::shared_ptr<Listener> adopt(Fd socket, Handlers handlers);
+  // Goes on with a listening socket that another process has bound; `shared`: and which listens on there when
+  // it is closed here. Throws Error: ERR_CUDA_IPC_INVALID_ARGUMENT when the descriptor is no listening Unix
+  // socket, ERR_CUDA_IPC_FD_LIMIT.
+  static std::shared_ptr<Listener> adopt(Fd socket, bool shared, Handlers handlers);
   // Once per connection that was handled: accepting pauses while many wait for the event loop.
   void handled();
   // Stops listening. Leaves the file where it is.
@@ -38,8 +39,9 @@ class Listener final : public Pollable, public std::enable_shared_from_this<List
   void on_ready(uint32_t events, Clock::time_point at) override;
 
  private:
-  Listener(Fd socket, Handlers handlers) : socket_(std::move(socket)), handlers_(std::move(handlers)) {}
-  static std::shared_ptr<Listener> start(Fd socket, Handlers handlers);
+  Listener(Fd socket, bool shared, Handlers handlers)
+      : socket_(std::move(socket)), shared_(shared), handlers_(std::move(handlers)) {}
+  static std::shared_ptr<Listener> start(Fd socket, bool shared, Handlers handlers);
   // Under the lock.
   void watch(bool on);
   bool accept_one(std::shared_ptr<Channel>& channel, std::unique_ptr<Error>& error);
@@ -47,6 +49,7 @@ class Listener final : public Pollable, public std::enable_shared_from_this<List
 
   std::mutex mutex_;
   Fd socket_;
+  const bool shared_;
   const Handlers handlers_;
   Reactor::Id registration_ = 0;
   bool watched_ = false;

@@ -1,4 +1,5 @@
 // An owner in a process of its own: listens, loads and closes as the test says.
+const { execFileSync } = require("node:child_process");
 const { Owner } = require("../../dist/lib/index.js");
 const { loadersGone } = require("../../dist/lib/loading/load.js");
 const { native } = require("../../dist/lib/native.js");
@@ -124,6 +125,15 @@ serve({
   driverIsUp: () => native.driverIsUp(),
   loadersGone,
   openFds: () => inspect.openFds(),
+  /** What a process finds that this one starts. */
+  async grandchild() {
+    const program = `
+      const { readdirSync, readlinkSync } = require("node:fs");
+      const link = (fd) => { try { return readlinkSync("/proc/self/fd/" + fd) } catch { return "" } };
+      const fds = readdirSync("/proc/self/fd").map(link);
+      console.log(JSON.stringify({ env: Object.keys(process.env), fds }));`;
+    return JSON.parse(execFileSync(process.execPath, ["-e", program], { encoding: "utf8" }));
+  },
   setEnv(name, value) {
     process.env[name] = value;
   },

@@ -9,6 +9,7 @@ import { inspect, type Leftovers, nothingLeft } from "./inspect.js";
 import { expectMemoryBack, freeMemory } from "./memory.js";
 
 const owners: Owner[] = [];
+const servants: (() => Promise<void>)[] = [];
 let fdsBefore: Record<string, number>;
 let memoryBefore: number[];
 
@@ -16,6 +17,11 @@ let memoryBefore: number[];
 export function watchOwner(owner: Owner): Owner {
   owners.push(owner);
   return owner;
+}
+
+/** Ends what children and owners need for as long as they live. */
+export function endAfterOwners(end: () => Promise<void>): void {
+  servants.push(end);
 }
 
 beforeAll(async () => {
@@ -42,6 +48,7 @@ afterEach(async () => {
     expect(died.map(({ exit, stderr }) => ({ ...exit, stderr }))).toEqual([]);
   });
   for (const owner of owners.splice(0)) await attempt(() => closeOwner(owner));
+  for (const end of servants.splice(0)) await attempt(end);
   await attempt(async () => expect(await inspect.leftovers(fdsBefore)).toEqual(nothingLeft));
   await attempt(() => expectMemoryBack(memoryBefore));
   if (problems.length === 1) throw problems[0];

@@ -1,0 +1,39 @@
+import { createHash } from "node:crypto";
+import type { CatalogEntry } from "../catalog.js";
+
+/** The names under which an owner's descriptors are stored: none of anybody else's looks like one. */
+export class StoreNames {
+  private readonly prefix: string;
+
+  /** Owners of several sockets may live in one service, and share its store. */
+  constructor(socket: string) {
+    this.prefix = `cuda-ipc.${digest(socket)}.`;
+  }
+
+  includes(name: string): boolean {
+    return name.startsWith(this.prefix);
+  }
+
+  tensors(version: string): string {
+    return `${this.prefix}tensors.${version}`;
+  }
+
+  slab(id: string): string {
+    return `${this.prefix}slab.${id}`;
+  }
+
+  /** All that is stored of a version: the list of its tensors, then its slabs in their order. */
+  of({ id, slabs }: Pick<CatalogEntry, "id" | "slabs">): string[] {
+    return [this.tensors(id), ...slabs.map((slab) => this.slab(slab.id))];
+  }
+}
+
+/** Whether some owner, of whichever socket, has given the name. */
+export function isStoreName(name: string): boolean {
+  return /^cuda-ipc\.[0-9a-f]{16}\.(tensors|slab)\.[0-9a-f]{32}$/.test(name);
+}
+
+/** So much of it as tells apart what is in one service. */
+export function digest(text: string): string {
+  return createHash("sha256").update(text).digest("hex").slice(0, 16);
+}
