@@ -73,14 +73,20 @@ bool context_is_up(int ordinal) {
 std::string device_uuid(int ordinal) {
   const DriverState& state = driver_state();
   const DeviceSlot& slot = state.device(ordinal);
-  if (slot.uuid_result != cu::CUDA_SUCCESS) throw diagnose(state.table, slot.uuid_result, "cuDeviceGetUuid");
-  return slot.uuid;
+  std::string uuid = slot.uuid;
+  const cu::CUresult result = uuid.empty() ? read_uuid(*state.table, slot.device, uuid) : cu::CUDA_SUCCESS;
+  if (result != cu::CUDA_SUCCESS) throw diagnose(state.table, result, "cuDeviceGetUuid");
+  return uuid;
 }
 
 std::optional<int> find_device(const std::string& uuid) {
   const DriverState& state = driver_state();
-  for (int ordinal = 0; ordinal < state.device_count; ++ordinal)
-    if (!uuid.empty() && state.devices[ordinal].uuid == uuid) return ordinal;
+  for (int ordinal = 0; ordinal < state.device_count; ++ordinal) {
+    const DeviceSlot& slot = state.devices[ordinal];
+    std::string its = slot.uuid;
+    if (its.empty()) read_uuid(*state.table, slot.device, its);
+    if (!uuid.empty() && its == uuid) return ordinal;
+  }
   return std::nullopt;
 }
 

@@ -85,6 +85,17 @@ std::string format_uuid(const cu::CUuuid& uuid) {
   return text;
 }
 
+}  // namespace
+
+cu::CUresult read_uuid(const cu::Table& table, cu::CUdevice device, std::string& uuid) {
+  cu::CUuuid bytes;
+  const cu::CUresult result = table.cuDeviceGetUuid(&bytes, device);
+  if (result == cu::CUDA_SUCCESS) uuid = format_uuid(bytes);
+  return result;
+}
+
+namespace {
+
 // Nothing but the calls that work before a context exists. A device that is lost keeps its ordinal here.
 std::unique_ptr<DriverState> bring_up(Provider provider) {
   auto state = std::make_unique<DriverState>();
@@ -101,9 +112,7 @@ std::unique_ptr<DriverState> bring_up(Provider provider) {
   for (int ordinal = 0; ordinal < state->device_count; ++ordinal) {
     DeviceSlot& slot = state->devices[ordinal];
     check(table.cuDeviceGet(&slot.device, ordinal), "cuDeviceGet");
-    cu::CUuuid uuid;
-    slot.uuid_result = table.cuDeviceGetUuid(&uuid, slot.device);
-    if (slot.uuid_result == cu::CUDA_SUCCESS) slot.uuid = format_uuid(uuid);
+    read_uuid(table, slot.device, slot.uuid);
   }
   return state;
 }

@@ -13,8 +13,7 @@ namespace cuda_ipc {
 // One device of this process. Everything but the context is set once, before the state is published.
 struct DeviceSlot {
   cu::CUdevice device = 0;
-  cu::CUresult uuid_result = cu::CUDA_SUCCESS;  // of the attempt to learn the UUID: a lost device has none
-  std::string uuid;
+  std::string uuid;  // empty when the driver did not tell, as of a device that is lost: ask it again
   std::mutex bringing_up;
   std::atomic<cu::CUcontext> context{nullptr};
 };
@@ -27,6 +26,9 @@ struct DriverState {
 
   DeviceSlot& device(int ordinal) const;  // throws Error: ERR_CUDA_IPC_INVALID_DEVICE
 };
+
+// As device_uuid() gives it.
+cu::CUresult read_uuid(const cu::Table& table, cu::CUdevice device, std::string& uuid);
 
 // As driver(): loads on first use, throws Error.
 const DriverState& driver_state();

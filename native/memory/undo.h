@@ -8,6 +8,17 @@
 
 namespace cuda_ipc {
 
+// Makes the device's context current, if it can be: twice, because what fails in passing must not cost the
+// memory, and without it at last, because virtual memory is unmapped and released without one.
+inline void enter(std::optional<ContextScope>& scope, int device) noexcept {
+  for (int attempt = 0; attempt < 2 && !scope; ++attempt) {
+    try {
+      scope.emplace(device);
+    } catch (const Error&) {
+    }
+  }
+}
+
 // Runs a destructor's one undo call with the device's context current. Errors are swallowed: there is nobody
 // to tell, and in a context lost to a fault the driver frees everything with the process. Nothing is called,
 // so the resource is left to the driver, once the process is exiting and in a natively forked child.
@@ -16,11 +27,7 @@ void undo(int device, Call call) noexcept {
   if (!driver_is_up() || process_is_exiting()) return;
   try {
     std::optional<ContextScope> scope;
-    try {
-      scope.emplace(device);
-    } catch (const Error&) {
-      // Virtual memory is unmapped and released without one.
-    }
+    enter(scope, device);
     call(driver());
   } catch (const Error&) {
   }
