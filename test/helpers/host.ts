@@ -50,7 +50,7 @@ export const underFdLimit = (limit: number) => ["sh", "-c", `ulimit -n ${limit} 
  * A fault for each attempt of an operation: twice at its first call of the function, then at its second, and so on,
  * as calls are counted from the process's start and an attempt ends where it fails.
  */
-export function faultAtEachCall(name: string, result = CUDA_ERROR_UNKNOWN, attempts = 8): string {
+export function faultAtEachCall(name: string, result = CUDA_ERROR_UNKNOWN, attempts = 150): string {
   const calls = Array.from({ length: attempts }, (_, n) => 1 + (n * (n + 1)) / 2);
   return calls.map((call) => `${name}:${call}=${result}`).join(",");
 }
