@@ -14,7 +14,7 @@
       "actions": [
         {
           "action_name": "embed_kernels",
-          "inputs": ["scripts/embed-kernels.js", "<!@(node scripts/embed-kernels.js --list)"],
+          "inputs": ["scripts/compile-kernels.js", "scripts/embed-kernels.js", "<!@(node scripts/embed-kernels.js --list)"],
           "outputs": ["<(SHARED_INTERMEDIATE_DIR)/kernels_ptx.inc"],
           "action": ["node", "scripts/embed-kernels.js", "<(SHARED_INTERMEDIATE_DIR)/kernels_ptx.inc"]
         }

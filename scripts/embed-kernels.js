@@ -1,103 +1,11 @@
-// Compiles native/kernels/*.cu to one PTX module and writes it as a C++ string: node embed-kernels.js OUT.inc
-// Without nvcc (or with CUDA_IPC_NO_NVCC=1) the string holds the kernels' names alone, which is all the host
-// driver needs; on a GPU the addon then says how to get the kernels. With --list: the inputs, for gyp.
-const { spawnSync } = require("node:child_process");
-const {
-  existsSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  realpathSync,
-  rmSync,
-  writeFileSync,
-} = require("node:fs");
-const os = require("node:os");
+// Writes the kernels' PTX as a C++ string: node embed-kernels.js OUT.inc. From nvcc where it is found (and not
+// forbidden by CUDA_IPC_NO_NVCC=1), else what the package brought along. Where there is neither, the string holds the
+// kernels' names alone, which is all the host driver needs; on a GPU the addon then says how to get the kernels.
+// With --list: the inputs, for gyp.
+const { existsSync, readFileSync, writeFileSync } = require("node:fs");
 const path = require("node:path");
-
-const native = path.join(__dirname, "..", "native");
-const inputs = readdirSync(path.join(native, "kernels"))
-  .filter((name) => /\.(cu|h)$/.test(name))
-  .sort();
-const units = inputs.filter((name) => name.endsWith(".cu"));
-
-// sm_75 is the oldest GPU in support, and PTX 8.0 what the oldest driver in support (R525) takes.
-const OLDEST_ARCH = 75;
-const NEWEST_PTX = [8, 0];
-
-function kernelNames() {
-  return units.flatMap((unit) => {
-    const text = readFileSync(path.join(native, "kernels", unit), "utf8");
-    return [...text.matchAll(/extern "C" __global__ void (\w+)\(/g)].map((match) => match[1]);
-  });
-}
-
-function findNvcc() {
-  if (process.env.CUDA_IPC_NO_NVCC === "1") return undefined;
-  const toolkits = [process.env.CUDA_HOME, process.env.CUDA_PATH, "/usr/local/cuda"].filter(Boolean);
-  const folders = [
-    ...(process.env.PATH ?? "").split(path.delimiter),
-    ...toolkits.map((folder) => path.join(folder, "bin")),
-  ];
-  const found = folders
-    .filter(Boolean)
-    .map((folder) => path.join(folder, "nvcc"))
-    .find((file) => existsSync(file));
-  // Through links: nvcc looks for its own parts beside the name it was started by.
-  return found === undefined ? undefined : realpathSync(found);
-}
-
-function run(nvcc, args) {
-  const { status, stdout, stderr, error } = spawnSync(nvcc, args, { encoding: "utf8" });
-  if (error) throw error;
-  if (status !== 0) throw new Error(`${[nvcc, ...args].join(" ")} failed:\n${stdout}${stderr}`);
-  return stdout;
-}
-
-/** The oldest architecture from compute_75 on that this nvcc still compiles for. */
-function oldestArch(nvcc) {
-  const known = [...run(nvcc, ["--list-gpu-arch"]).matchAll(/^compute_(\d+)$/gm)].map((match) =>
-    Number(match[1]),
-  );
-  return known.sort((a, b) => a - b).find((arch) => arch >= OLDEST_ARCH) ?? OLDEST_ARCH;
-}
-
-function lowerVersion(ptx) {
-  return ptx.replace(/^\.version (\d+)\.(\d+)/m, (line, major, minor) => {
-    const newer =
-      Number(major) > NEWEST_PTX[0] || (Number(major) === NEWEST_PTX[0] && Number(minor) > NEWEST_PTX[1]);
-    return newer ? `.version ${NEWEST_PTX.join(".")}` : line;
-  });
-}
-
-function withoutComments(ptx) {
-  const lines = ptx.split("\n").filter((line) => !/^\s*(\/\/.*)?$/.test(line));
-  return `${lines.join("\n")}\n`;
-}
-
-function compile(nvcc, folder) {
-  const arch = oldestArch(nvcc);
-  const umbrella = path.join(folder, "kernels.cu");
-  const output = path.join(folder, "kernels.ptx");
-  writeFileSync(umbrella, units.map((unit) => `#include "kernels/${unit}"\n`).join(""));
-  // Kernels use nothing of the host compiler's library, so one newer than nvcc knows of does no harm.
-  run(nvcc, [
-    "-ptx",
-    `-arch=compute_${arch}`,
-    "-std=c++17",
-    "-O3",
-    "-allow-unsupported-compiler",
-    "-I",
-    native,
-    "-o",
-    output,
-    umbrella,
-  ]);
-  const ptx = lowerVersion(withoutComments(readFileSync(output, "utf8")));
-  // The version was lowered by hand: the assembler has the last word on whether the code keeps to it.
-  writeFileSync(output, ptx);
-  run(nvcc, ["-cubin", `-arch=sm_${arch}`, "-o", path.join(folder, "kernels.cubin"), output]);
-  return ptx;
-}
+const { compile, findNvcc, inputs, kernelNames } = require("./compile-kernels.js");
+const { readPrebuilt } = require("./prebuilt-kernels.js");
 
 function literal(text) {
   // In pieces: compilers limit the length of one literal, not of literals side by side.
@@ -107,34 +15,30 @@ function literal(text) {
     .join("\n");
 }
 
-function embed(file) {
-  const names = kernelNames();
-  const nvcc = findNvcc();
-  let image = `// cuda-ipc kernels: ${names.join(" ")}\n`;
-  if (nvcc === undefined) {
-    process.stderr.write(
-      "cuda-ipc: no nvcc found, building without GPU kernels (the host driver needs none)\n",
-    );
-  } else {
-    const folder = mkdtempSync(path.join(os.tmpdir(), "cuda-ipc-kernels-"));
-    try {
-      const ptx = compile(nvcc, folder);
-      const entries = [...ptx.matchAll(/^\.visible \.entry (\w+)\(/gm)].map((match) => match[1]);
-      if (entries.sort().join() !== [...names].sort().join())
-        throw new Error(`compiled to other kernels: ${entries}`);
-      image += ptx;
-    } finally {
-      rmSync(folder, { recursive: true, force: true });
-    }
-  }
-  const flag = `constexpr bool kKernelsEmbedded = ${nvcc !== undefined};\n`;
-  writeFileSync(file, `constexpr char kKernelImage[] =\n${literal(image)};\n${flag}`);
+function origin() {
+  if (findNvcc() !== undefined) return "nvcc";
+  return readPrebuilt() === undefined ? "nowhere" : "the package";
 }
 
-/** Whether the file was written with nvcc where there is none now, or the other way round. */
+const mark = (from) => `// PTX from ${from}.\n`;
+
+const told = {
+  "the package": "cuda-ipc: no nvcc found, using the GPU kernels that came with the package\n",
+  nowhere: "cuda-ipc: no nvcc found, building without GPU kernels (the host driver needs none)\n",
+};
+
+function embed(file) {
+  const from = origin();
+  process.stderr.write(told[from] ?? "");
+  const ptx = from === "nvcc" ? compile(findNvcc()) : (readPrebuilt() ?? "");
+  const image = `// cuda-ipc kernels: ${kernelNames().join(" ")}\n${ptx}`;
+  const flag = `constexpr bool kKernelsEmbedded = ${ptx !== ""};\n`;
+  writeFileSync(file, `${mark(from)}constexpr char kKernelImage[] =\n${literal(image)};\n${flag}`);
+}
+
+/** Whether what it would be written from now has come since, or gone. */
 function isStale(file) {
-  if (!existsSync(file)) return false;
-  return readFileSync(file, "utf8").includes("kKernelsEmbedded = true;") !== (findNvcc() !== undefined);
+  return existsSync(file) && !readFileSync(file, "utf8").startsWith(mark(origin()));
 }
 
 function main() {
@@ -145,7 +49,7 @@ function main() {
       embed(process.argv[2]);
     } catch (error) {
       process.stderr.write(
-        `cuda-ipc: the GPU kernels could not be compiled. CUDA_IPC_NO_NVCC=1 builds without them.\n${error.message}\n`,
+        `cuda-ipc: the GPU kernels could not be compiled. CUDA_IPC_NO_NVCC=1 builds without nvcc.\n${error.message}\n`,
       );
       process.exit(1);
     }

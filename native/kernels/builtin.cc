@@ -29,7 +29,9 @@ bool image_was_refused(cu::CUresult result) {
 [[noreturn]] void throw_not_built(cu::CUresult result) {
   Error error(
       "ERR_CUDA_IPC_KERNELS_NOT_BUILT",
-      "This build of cuda-ipc has no GPU kernels, because no CUDA compiler was found when it was built. "
+      "This build of cuda-ipc has no GPU kernels, because no CUDA compiler was found when it was built, and "
+      "the "
+      "package brought none along. "
       "Install nvcc (CUDA toolkit 11.8 or later, in PATH or /usr/local/cuda, or named by CUDA_HOME) and "
       "run `npm rebuild cuda-ipc`.");
   error.cuda_result = result;
