@@ -2,6 +2,8 @@
 // events between processes.
 #include <future>
 
+#include "driver/host/ipc_handle.h"
+#include "driver/host/system.h"
 #include "host_gate.h"
 #include "host_test.h"
 
@@ -233,6 +235,18 @@ void outlives_the_recorder() {
   CHECK(waiter.get() == CUDA_SUCCESS);
   OK(cuEventQuery(event));
   OK(cuEventDestroy(event));
+  OK(cuIpcOpenEventHandle(&event, handle));  // as on a GPU: the event of the dead is done
+  OK(cuEventSynchronize(event));
+  OK(cuEventDestroy(event));
+
+  host::IpcHandle named;
+  CHECK(host::read_ipc_handle(handle.reserved, host::IpcKind::kEvent, named));
+  const uint64_t here = host::pid_namespace();
+  CHECK(host::is_proven_dead(named.process(), here));
+  // Who is out of sight may live, and its event must not be taken for done.
+  CHECK(!host::is_proven_dead(named.process(), here + 1));
+  CHECK(!host::is_proven_dead(named.process(), 0));
+  CHECK(!host::is_proven_dead(host::this_process(), here));
 }
 
 }  // namespace
