@@ -130,6 +130,8 @@ export interface NativeSlab {
 
 /** One counted reference to a slab that is mapped once per process, device and access mode. */
 export interface NativeMapping {
+  /** Ordinal in this process. */
+  readonly device: number;
   readonly devicePointer: bigint;
   readonly bytes: number;
   /**
@@ -428,11 +430,12 @@ export interface NativeAddon {
   /**
    * Maps a slab, or counts one more reference on the mapping this process has already (keyed by the slab's
    * 16-byte id, the device and the access). The descriptor is duplicated. An `ipc` slab made by this process
-   * is not opened but counted. ERR_CUDA_IPC_STALE_HANDLE when its exporter is dead.
+   * is not opened but counted. ERR_CUDA_IPC_STALE_HANDLE when its exporter is dead, ERR_CUDA_IPC_DEVICE_NOT_VISIBLE
+   * when there is no device with that UUID.
    */
   openSlab(options: {
     id: Buffer;
-    device: number;
+    uuid: string;
     bytes: number;
     access: Access;
     fd?: NativeFd;

@@ -1,4 +1,3 @@
-import { CudaIpcError } from "../errors.js";
 import { type NativeFd, native } from "../native.js";
 import type { JobMessages, LoaderMessages } from "../wire/loader-messages.js";
 import { fillSlabs } from "./fill.js";
@@ -37,17 +36,9 @@ export async function verify(
 ): Promise<Omit<LoaderMessages["verified"], "fds">> {
   const checksums: string[] = [];
   for (const [index, { id, device: uuid, bytes, contentBytes }] of slabs.entries()) {
-    const device = await native.findDevice(uuid);
-    if (device === undefined) {
-      throw new CudaIpcError(
-        "ERR_CUDA_IPC_DEVICE_NOT_VISIBLE",
-        `The memory is on device ${uuid}, which this process does not see. Let CUDA_VISIBLE_DEVICES (or the container's device list) include it.`,
-        { details: { device: uuid } },
-      );
-    }
     const fd = fds[index];
-    const mapping = await native.openSlab({ id: Buffer.from(id, "hex"), device, bytes, access: "read", fd });
-    const checksum = await native.checksum(device, mapping.devicePointer, contentBytes);
+    const mapping = await native.openSlab({ id: Buffer.from(id, "hex"), uuid, bytes, access: "read", fd });
+    const checksum = await native.checksum(mapping.device, mapping.devicePointer, contentBytes);
     checksums.push(checksum.toString("hex"));
     await mapping.close(null);
   }

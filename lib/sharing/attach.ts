@@ -1,37 +1,26 @@
-import { invalidArgument } from "../errors.js";
-import { type Access, native } from "../native.js";
+import { native } from "../native.js";
+import { type AttachOptions, attachRequest } from "./attach-options.js";
 import { bringUpDriver } from "./bring-up.js";
-import { isId } from "./ids.js";
-import { resolveSocket } from "./socket-path.js";
 import type { Weights } from "./weights.js";
 
-export interface AttachOptions {
-  /** Path of the owner's Unix socket; default: `defaultSocket()`. */
-  socket?: string;
-  /** The id of a version that is still held or pinned; default: the current one. */
-  version?: string;
-  /** Refuse any other content (ERR_CUDA_IPC_CHECKSUM_MISMATCH): `version.checksum` or `weights.checksum`. */
-  checksum?: string;
-  /** Default "read". "readwrite" needs a version published with `writable: true`. */
-  access?: Access;
-  /** "libcuda" or "host": see the README. Default: $CUDA_IPC_DRIVER, else libcuda. For the whole process. */
-  driver?: "libcuda" | "host";
-  /** Milliseconds until ERR_CUDA_IPC_TIMEOUT when the owner does not answer; default 10,000. */
-  timeout?: number;
-  signal?: AbortSignal;
-}
+export type { AttachOptions };
 
 // What attaching takes is loaded by the first attach, which has started CUDA by then, or else in the first turn that
 // the program leaves to others: as a rule CUDA is coming up then. It is rehearsed there, too.
-const loadClient = () => require("./owner-client.js") as typeof import("./owner-client.js");
+let client: typeof import("./owner-client.js") | undefined;
+function loadClient(): typeof import("./owner-client.js") {
+  client ??= require("./owner-client.js") as typeof import("./owner-client.js");
+  return client;
+}
 const loadRehearsal = () => require("./rehearsal.js") as typeof import("./rehearsal.js");
 
 let attached = false;
 setImmediate(() => {
-  if (!attached)
-    loadRehearsal()
-      .rehearse()
-      .catch(() => {});
+  if (attached) return;
+  loadClient();
+  loadRehearsal()
+    .rehearse(() => attached)
+    .catch(() => {});
 }).unref();
 
 /**
@@ -43,20 +32,10 @@ setImmediate(() => {
  * ERR_CUDA_IPC_TIMEOUT, ERR_CUDA_IPC_FORBIDDEN, and those of the driver. After any of them nothing is held.
  */
 export async function attach(name: string, options: AttachOptions = {}): Promise<Weights> {
-  const { version = null, checksum = null, access = "read", timeout = 10_000, signal } = options;
-  if (typeof name !== "string" || name === "")
-    throw invalidArgument("name", "the name of a weight set", name);
-  if (version !== null && !isId(version)) throw invalidArgument("version", "the id of a version", version);
-  if (checksum !== null && !isId(checksum)) throw invalidArgument("checksum", "32 hex characters", checksum);
-  if (access !== "read" && access !== "readwrite") {
-    throw invalidArgument("access", '"read" or "readwrite"', access);
-  }
-  if (typeof timeout !== "number" || !(timeout > 0))
-    throw invalidArgument("timeout", "milliseconds", timeout);
-  const socket = resolveSocket(options.socket);
+  const { socket, request, limits } = attachRequest(name, options);
   if (options.driver !== undefined) native.chooseProvider(options.driver);
-  signal?.throwIfAborted();
+  limits.signal?.throwIfAborted();
   attached = true;
   bringUpDriver();
-  return loadClient().clientOf(socket).attach({ set: name, version, checksum, access }, { timeout, signal });
+  return loadClient().clientOf(socket).attach(request, limits);
 }

@@ -1,8 +1,7 @@
 import { CudaIpcError } from "../errors.js";
 import { type Access, type NativeAddon, native } from "../native.js";
-import type { ClientConnection } from "../wire/client.js";
-import type { ReplyMessage, RequestMessage, RequestType } from "../wire/messages.js";
-import type { Reply } from "../wire/pending.js";
+import type { ClientConnection, ClientRequestOptions, ReplyTo } from "../wire/client.js";
+import type { RequestMessage, RequestType } from "../wire/messages.js";
 import { attachSteps } from "./attach-steps.js";
 import { Attachment } from "./attachment.js";
 import { bringUpDriver } from "./bring-up.js";
@@ -26,9 +25,10 @@ export interface AttachRequest {
 }
 
 /** A reply, and the line on which it came: what it grants is known to that line's owner as long as the line stands. */
-interface Granted<K extends RequestType> extends Reply<ReplyMessage<K>> {
-  line: ClientConnection;
-}
+type Granted<K extends RequestType> = ReplyTo<K> & { line: ClientConnection };
+
+/** Limits of a request, and who is told of its reply at once. */
+type Asking<K extends RequestType> = RequestLimits & Pick<ClientRequestOptions<K>, "onReply">;
 
 /** What an attach uses of the addon: another one in a rehearsal. */
 export type AttachAddon = Dialer & Mapper & Pick<NativeAddon, "driverIsUp" | "devices">;
@@ -136,16 +136,19 @@ export class OwnerClient implements LeaseService {
 
   private async attachNow(request: AttachRequest, limits: RequestLimits): Promise<Weights> {
     // That takes longer than all of the rest: it goes on beside it.
-    const warm = bringUpDriver(this.addon);
+    bringUpDriver(this.addon);
     const lease = randomId();
-    const { message, fds, line } = await this.request("attach", { ...request, lease }, limits, lease);
-    attachSteps.tell?.("answered");
-    this.granted.add(lease);
+    let opening!: Promise<Attachment>;
+    const onReply = (granted: ReplyTo<"attach">) => {
+      attachSteps.tell?.("answered");
+      this.granted.add(lease);
+      const manifest = withLimits(granted.manifest, limits, unreachable);
+      opening = openAttached({ ...granted, manifest }, request.access, (id) => this.end(id), this.addon);
+      opening.catch(() => {});
+    };
+    const { line } = await this.request("attach", { ...request, lease }, { ...limits, onReply }, lease);
     try {
-      await warm;
-      const end = (id: string) => this.end(id);
-      const attachment = await openAttached(message, fds, request.access, end, this.addon);
-      const weights = this.hold(attachment, request.access, line);
+      const weights = this.hold(await opening, request.access, line);
       if (limits.signal?.aborted) {
         await weights.release({ after: null });
         throw limits.signal.reason;
@@ -224,21 +227,22 @@ export class OwnerClient implements LeaseService {
   private request<K extends RequestType>(
     type: K,
     body: Parameters<ClientConnection["request"]>[1] & object,
-    { timeout, signal }: RequestLimits,
+    asking: Asking<K>,
     lease?: string,
   ): Promise<Granted<K>> {
+    const { timeout, signal, onReply } = asking;
     return this.link.whileNeeded(async () => {
       const lingering = this.held.size === 0 ? this.link.open : undefined;
       const line =
         this.link.open ?? (await withLimits(this.link.connect(), { timeout, signal }, unreachable));
       attachSteps.tell?.("connected");
       try {
-        const reply = line.request(type, body as never, { signal, timeoutMs: timeout });
+        const reply = line.request(type, body as never, { signal, timeoutMs: timeout, onReply });
         attachSteps.tell?.("asked");
         return { ...(await reply), line };
       } catch (error) {
         // That owner ended while nobody needed it: whoever listens there now is asked, as if there had been no line.
-        if (line === lingering && isLost(error)) return this.request(type, body, { timeout, signal }, lease);
+        if (line === lingering && isLost(error)) return this.request(type, body, asking, lease);
         // Granted or not: where nobody has answered nobody can tell, and it is given back.
         const unanswered = line.closed ? line.greeted : isUnanswered(error) || signal?.aborted;
         if (lease !== undefined && unanswered) this.giveBack(lease);

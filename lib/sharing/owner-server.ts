@@ -1,13 +1,11 @@
 import { CudaIpcError } from "../errors.js";
 import { type NativeChannel, type NativeFd, native } from "../native.js";
-import { slabsFragment, versionFragment } from "../wire/check.js";
-import type { Fragment } from "../wire/fragment.js";
 import { maxFrameBytes } from "../wire/limits.js";
-import { packTensors } from "../wire/manifest.js";
 import type { RequestMessage } from "../wire/messages.js";
 import { type Answer, type RequestHandlers, ServerConnection } from "../wire/server.js";
-import type { SetStatus, SlabInfo, VersionInfo } from "../wire/values.js";
+import type { SetStatus } from "../wire/values.js";
 import type { Catalog, CatalogEntry } from "./catalog.js";
+import { granted, manifestOf } from "./grant.js";
 import type { Ledger, ProcessIdentity } from "./ledger.js";
 import { LockServer } from "./lock-server.js";
 import type { LockEffects, LockTable } from "./lock-table.js";
@@ -43,10 +41,6 @@ interface Session {
 export class OwnerServer {
   readonly locks: LockServer;
   private readonly sessions = new Map<number, Session>();
-  private readonly fragments = new WeakMap<
-    CatalogEntry,
-    { version: Fragment<VersionInfo>; slabs: Fragment<SlabInfo[]> }
-  >();
   private readonly watches = new ProcessWatches((key) => this.processExited(key));
   private nextSession = 1;
   /** Nothing new is granted any more. */
@@ -281,6 +275,7 @@ export class OwnerServer {
         `Version ${entry.number} of ${JSON.stringify(entry.set)} was not published as writable. Load it with { writable: true }, or attach with access "read".`,
       );
     }
+    const following = manifestOf(entry);
     const { fresh, ...effects } = this.ledger.grant(
       { lease: request.lease, version: entry.id, connection: session },
       Date.now(),
@@ -288,7 +283,7 @@ export class OwnerServer {
     this.catalog.apply(effects);
     const fds = entry.slabs.flatMap(({ fd }) => (fd === undefined ? [] : [fd]));
     const onUnsent = () => this.catalog.apply(this.ledger.release([request.lease], session));
-    return { body: { lease: request.lease, ...this.fragmentsOf(entry) }, fds, onUnsent };
+    return { body: granted(request.lease, entry), fds, following, onUnsent };
   }
 
   private find({ set, version, checksum }: RequestMessage<"attach">): CatalogEntry {
@@ -312,31 +307,6 @@ export class OwnerServer {
       );
     }
     return entry;
-  }
-
-  /** What is the same in every reply about a version is checked and written down once. */
-  private fragmentsOf(entry: CatalogEntry) {
-    let fragments = this.fragments.get(entry);
-    if (fragments === undefined) {
-      const { id, set, number, sharing, writable, checksum } = entry;
-      fragments = {
-        version: versionFragment({
-          ...{ id, set, number, sharing, writable, checksum },
-          tensors: packTensors(entry.tensors),
-        }),
-        slabs: slabsFragment(
-          entry.slabs.map((slab) => ({
-            id: slab.id,
-            device: slab.device,
-            bytes: slab.bytes,
-            sharing: slab.sharing,
-            handle: slab.allocation?.handle?.toString("base64") ?? null,
-          })),
-        ),
-      };
-      this.fragments.set(entry, fragments);
-    }
-    return fragments;
   }
 
   private status(): SetStatus[] {

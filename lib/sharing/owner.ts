@@ -13,6 +13,7 @@ import {
 } from "../native.js";
 import type { LockStatus } from "../wire/values.js";
 import type { Catalog, CatalogEntry } from "./catalog.js";
+import { manifestOf } from "./grant.js";
 import { receiveHandover } from "./handover-receive.js";
 import { isId, randomId } from "./ids.js";
 import { Journal } from "./journal.js";
@@ -73,6 +74,7 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
   private handingOver = false;
   private activated = false;
   private listener: NativeListener | undefined;
+  private rehearsal: Promise<void> | undefined;
   private closing: Promise<void> | undefined;
   private readonly aborted = new AbortController();
 
@@ -245,6 +247,8 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
       if (problem !== undefined) this.report(problem);
       if (this.closing === undefined) this.service.begin(this.socket, this.recovery, { handedOver });
       this.recovery?.start();
+      // Workers of an owner before this one are at the door: they must not wait for a rehearsal.
+      if (this.closing === undefined && this.recovery === undefined && !handedOver) this.rehearse();
     });
   }
 
@@ -270,12 +274,16 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
           throw explainNoRoom(error, name, this.catalog.list());
         },
       );
-      if (signal.aborted) {
-        await Promise.all(loaded.slabs.map(closeSlab));
-        throw signal.reason;
-      }
       const { writable = false, pinned = false } = options;
       const facts = { id: randomId(), set: name, writable, pinned, source: loaded.source };
+      try {
+        signal.throwIfAborted();
+        // Too long a list of tensors fails here, and not every attach.
+        manifestOf({ ...facts, tensors: loaded.tensors });
+      } catch (error) {
+        await Promise.all(loaded.slabs.map(closeSlab));
+        throw error;
+      }
       const { entry } = this.catalog.publish(facts, loaded.sharing, loaded);
       this.server.announceVersion(entry);
       return this.handle(entry);
@@ -398,6 +406,11 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
     return this.close();
   }
 
+  private rehearse(): void {
+    const { rehearseServing } = require("./owner-rehearsal.js") as typeof import("./owner-rehearsal.js");
+    this.rehearsal = rehearseServing(this.aborted.signal).catch(() => {});
+  }
+
   private async shutDown({ signal, restart = false }: CloseOptions): Promise<void> {
     this.service.stopping();
     this.server.refuseNew();
@@ -407,6 +420,7 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
       this.leasedIpcVersions().map((version) => version.waitForRefCount((count) => count === 0, signal)),
     );
     if (!restart) await this.server.locks.free(signal);
+    await this.rehearsal;
     this.listener?.close();
     if (restart) await this.leave();
     else await this.letGo();

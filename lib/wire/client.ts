@@ -15,6 +15,22 @@ import type {
 } from "./messages.js";
 import { PendingRequests, type Reply, type SendOptions } from "./pending.js";
 import { replyTypes } from "./replies.js";
+import type { TensorColumns } from "./values.js";
+
+/** A grant's manifest comes behind it, and is waited for apart. Rejects when the connection is lost before. */
+type Beside<K extends RequestType> = K extends "attach" ? { manifest: Promise<TensorColumns> } : unknown;
+export type ReplyTo<K extends RequestType = RequestType> = Reply<ReplyMessage<K>> & Beside<K>;
+
+export interface ClientRequestOptions<K extends RequestType> extends SendOptions {
+  /** Told of the reply while its frame is being read, before the next one is. Must not throw. */
+  onReply?: (reply: ReplyTo<K>) => void;
+}
+
+interface ExpectedManifest {
+  readonly version: string;
+  readonly resolve: (tensors: TensorColumns) => void;
+  readonly reject: (error: CudaIpcError) => void;
+}
 
 export interface ClientOptions {
   channel: NativeChannel;
@@ -36,7 +52,9 @@ export class ClientConnection {
   /** Settles with the owner's welcome, or rejects with its refusal. */
   readonly welcome: Promise<OwnerMessages["welcome"]>;
   private readonly connection: Connection;
-  private readonly pending: PendingRequests<RequestMessage, ReplyMessage>;
+  private readonly pending: PendingRequests<RequestMessage, Reply<ReplyMessage>>;
+  /** What the next frame must be. */
+  private expected: ExpectedManifest | undefined;
   private welcomed: ((welcome: OwnerMessages["welcome"]) => void) | undefined;
   private refused!: (error: CudaIpcError) => void;
   /** Why the owner disconnects, if it said so. */
@@ -81,16 +99,21 @@ export class ClientConnection {
   request<K extends RequestType>(
     type: K,
     body: Omit<Body<RequestMessage<K>>, "id">,
-    { fds, ...options }: SendOptions = {},
-  ): Promise<Reply<ReplyMessage<K>>> {
+    { fds, onReply, ...options }: ClientRequestOptions<K> = {},
+  ): Promise<ReplyTo<K>> {
     const make = (id: number) => ({ type, id, ...body }) as unknown as RequestMessage;
     const send = (request: RequestMessage) => {
       if (this.closed) throw this.farewell ?? lost(undefined);
       this.connection.send(request, fds);
     };
-    const reply = this.pending.add(make, send, options);
+    const reply = this.pending.add(
+      make,
+      send,
+      options,
+      onReply as ((reply: Reply<ReplyMessage>) => void) | undefined,
+    );
     this.keepAlive();
-    return reply.finally(() => this.keepAlive()) as unknown as Promise<Reply<ReplyMessage<K>>>;
+    return reply.finally(() => this.keepAlive()) as unknown as Promise<ReplyTo<K>>;
   }
 
   close(): void {
@@ -109,7 +132,14 @@ export class ClientConnection {
       for (const fd of fds) fd.close();
       throw violation(`The owner must send its welcome before ${message.type}.`);
     }
+    if (this.expected !== undefined && message.type !== "manifest") {
+      for (const fd of fds) fd.close();
+      throw violation(`The owner's ${message.type} stands where the manifest of a grant must.`);
+    }
     switch (message.type) {
+      case "manifest":
+        this.receiveManifest(message);
+        return;
       case "welcome":
         this.receiveWelcome(message);
         return;
@@ -167,13 +197,31 @@ export class ClientConnection {
           : `The owner's attached describes ${described} vmm slabs and carries ${fds.length} descriptors.`,
       );
     }
-    this.pending.succeed(message.re, message, fds);
+    const beside = message.type === "attached" ? { manifest: this.expectManifest(message.version.id) } : {};
+    this.pending.succeed(message.re, { message, fds, ...beside });
+  }
+
+  private expectManifest(version: string): Promise<TensorColumns> {
+    const manifest = new Promise<TensorColumns>((resolve, reject) => {
+      this.expected = { version, resolve, reject };
+    });
+    // Whoever has given the request up does not wait for it.
+    manifest.catch(() => {});
+    return manifest;
+  }
+
+  private receiveManifest({ version, tensors }: OwnerMessages["manifest"]): void {
+    if (this.expected?.version !== version)
+      throw violation("The owner's manifest follows no grant of its version.");
+    this.expected.resolve(tensors);
+    this.expected = undefined;
   }
 
   private ended(error: CudaIpcError | undefined): void {
     const reason = this.farewell ?? error;
     const rejection = this.farewell ?? lost(error);
     this.refused(rejection);
+    this.expected?.reject(rejection);
     this.pending.failAll(rejection);
     this.options.onClose?.(reason);
   }

@@ -1,7 +1,7 @@
 import { CudaIpcError } from "../errors.js";
 import type { ChannelEvents, NativeChannel, NativeFd } from "../native.js";
 import type { MessageChecks } from "./check.js";
-import { encodeFrame } from "./fragment.js";
+import { type EncodedMessage, encodeFrame } from "./encode.js";
 import { type Frame, FrameDecoder } from "./framing.js";
 import { maxFrameBytes, maxFrameFds } from "./limits.js";
 
@@ -72,7 +72,7 @@ export class Connection {
   send<M extends { type: string }>(message: M, fds: NativeFd[] = []): void {
     if (this.finished) return;
     const complete = { fds: fds.length, ...message };
-    this.options.outgoing.sent(complete);
+    this.options.outgoing.check(complete);
     const frame = encodeFrame(complete);
     if (frame.length - 4 > maxFrameBytes || fds.length > maxFrameFds) {
       throw new CudaIpcError(
@@ -80,17 +80,12 @@ export class Connection {
         `A message ${JSON.stringify(message.type)} of ${frame.length} bytes with ${fds.length} descriptors is over the protocol's limit of ${maxFrameBytes} bytes and ${maxFrameFds} descriptors.`,
       );
     }
-    if (this.channel.queuedBytes > this.maxQueuedBytes) {
-      this.finish(
-        new CudaIpcError(
-          "ERR_CUDA_IPC_SLOW_READER",
-          `The peer does not read: ${this.channel.queuedBytes} bytes wait for it. It was disconnected.`,
-        ),
-      );
-      return;
-    }
-    if (this.started) this.transmit(frame, fds);
-    else this.open(frame, fds);
+    this.write(frame, fds);
+  }
+
+  /** The same for a message that has been checked and encoded before. */
+  sendEncoded({ frame }: EncodedMessage): void {
+    if (!this.finished) this.write(frame, []);
   }
 
   /** Tells the peer why, and disconnects it. */
@@ -106,6 +101,18 @@ export class Connection {
 
   close(): void {
     this.finish(undefined);
+  }
+
+  private write(frame: Buffer, fds: NativeFd[]): void {
+    if (this.channel.queuedBytes > this.maxQueuedBytes) {
+      this.finish(
+        new CudaIpcError(
+          "ERR_CUDA_IPC_SLOW_READER",
+          `The peer does not read: ${this.channel.queuedBytes} bytes wait for it. It was disconnected.`,
+        ),
+      );
+    } else if (this.started) this.transmit(frame, fds);
+    else this.open(frame, fds);
   }
 
   private start(): void {
@@ -162,7 +169,7 @@ export class Connection {
 
   private dispatch({ message, fds }: Frame<NativeFd>): void {
     try {
-      this.options.incoming.received(message);
+      this.options.incoming.check(message);
     } catch (error) {
       for (const fd of fds) fd.close();
       throw error;

@@ -16,8 +16,10 @@ const {
   setStatus,
   slabInfo,
   software,
+  tensors,
   uuid,
   versionInfo,
+  wholeVersion,
 } = values;
 
 const requestId = Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER });
@@ -60,7 +62,7 @@ export const clientSchemas = {
     /** One for each slab, in their order. */
     fds: descriptors,
     id: requestId,
-    version: versionInfo,
+    version: wholeVersion,
     slabs: Type.Array(slabInfo, { maxItems: maxFrameFds }),
     leases,
   }),
@@ -100,6 +102,8 @@ export const ownerSchemas = {
     version: versionInfo,
     slabs: Type.Array(slabInfo),
   }),
+  /** The frame behind every `attached`: a client has the memory mapped while this is on its way. */
+  manifest: message("manifest", { version: id, tensors }),
   retained: reply("retained", { lease: id }),
   released: reply("released", { ended: count }),
   reclaimed: reply("reclaimed", { kept: leases }),

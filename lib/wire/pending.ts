@@ -20,22 +20,22 @@ export interface SendOptions extends RequestOptions {
   fds?: NativeFd[];
 }
 
-interface Pending<Request, T> {
+interface Pending<Request, R> {
   readonly request: Request;
-  readonly resolve: (reply: Reply<T>) => void;
+  readonly resolve: (reply: R) => void;
   readonly reject: (reason: unknown) => void;
   readonly stop: () => void;
   readonly background: boolean;
 }
 
 /** Which request a reply belongs to. A request that was given up is remembered until its reply has come. */
-export class PendingRequests<Request, T> {
-  private readonly waiting = new Map<number, Pending<Request, T>>();
+export class PendingRequests<Request, R extends Reply<unknown>> {
+  private readonly waiting = new Map<number, Pending<Request, R>>();
   private readonly abandoned = new Map<number, Request>();
   private nextId = 1;
 
   /** `onLate` is told of a success that came after its request was given up; the descriptors are closed by then. */
-  constructor(private readonly onLate: (request: Request, message: T) => void) {}
+  constructor(private readonly onLate: (request: Request, message: R["message"]) => void) {}
 
   /** Whether somebody waits for an answer whom the process must not end before. */
   get urgent(): boolean {
@@ -43,9 +43,17 @@ export class PendingRequests<Request, T> {
     return false;
   }
 
-  /** Calls `send` with a new number; what it throws rejects the request. */
-  add(make: (id: number) => Request, send: (request: Request) => void, options: RequestOptions = {}) {
-    return new Promise<Reply<T>>((resolve, reject) => {
+  /**
+   * Calls `send` with a new number; what it throws rejects the request. `onReply` is told of the reply at once, and
+   * not in a later turn of the promise.
+   */
+  add(
+    make: (id: number) => Request,
+    send: (request: Request) => void,
+    options: RequestOptions = {},
+    onReply?: (reply: R) => void,
+  ) {
+    return new Promise<R>((settle, reject) => {
       const { signal, timeoutMs, background = false } = options;
       signal?.throwIfAborted();
       const id = this.nextId++;
@@ -60,6 +68,10 @@ export class PendingRequests<Request, T> {
         clearTimeout(timer);
       };
       signal?.addEventListener("abort", abort, { once: true });
+      const resolve = (reply: R) => {
+        onReply?.(reply);
+        settle(reply);
+      };
       this.waiting.set(id, { request, resolve, reject, stop, background });
       try {
         send(request);
@@ -75,17 +87,17 @@ export class PendingRequests<Request, T> {
     return this.waiting.get(id)?.request ?? this.abandoned.get(id);
   }
 
-  succeed(id: number, message: T, fds: NativeFd[]): void {
+  succeed(id: number, reply: R): void {
     const pending = this.take(id);
     if (pending !== undefined) {
-      pending.resolve({ message, fds });
+      pending.resolve(reply);
       return;
     }
-    for (const fd of fds) fd.close();
+    for (const fd of reply.fds) fd.close();
     const request = this.abandoned.get(id);
     if (request === undefined) return;
     this.abandoned.delete(id);
-    this.onLate(request, message);
+    this.onLate(request, reply.message);
   }
 
   fail(id: number, error: CudaIpcError): void {
@@ -98,7 +110,7 @@ export class PendingRequests<Request, T> {
     for (const id of [...this.waiting.keys()]) this.fail(id, error);
   }
 
-  private take(id: number): Pending<Request, T> | undefined {
+  private take(id: number): Pending<Request, R> | undefined {
     const pending = this.waiting.get(id);
     this.waiting.delete(id);
     pending?.stop();

@@ -2,7 +2,7 @@ import { CudaIpcError } from "../errors.js";
 import type { NativeChannel, NativeFd } from "../native.js";
 import { clientChecks, ownerChecks } from "./check.js";
 import { asCoded, Connection, describeError, type StartChannel } from "./connection.js";
-import type { Fragmented } from "./fragment.js";
+import type { EncodedMessage } from "./encode.js";
 import { maxFrameBytes, protocolVersion } from "./limits.js";
 import type {
   Body,
@@ -18,8 +18,10 @@ import { replyTypes } from "./replies.js";
 
 /** What a handler answers: the reply's fields, and descriptors, which stay the handler's. */
 export interface Answer<K extends RequestType> {
-  body: Fragmented<Omit<Body<ReplyMessage<K>>, "re">>;
+  body: Omit<Body<ReplyMessage<K>>, "re">;
   fds?: NativeFd[];
+  /** What the protocol has follow the reply as the next frame. */
+  following?: EncodedMessage;
   /** Undoes what the client will not hear of: called when the answer cannot be sent and an error goes instead. */
   onUnsent?: () => void;
 }
@@ -162,13 +164,15 @@ export class ServerConnection {
       .finally(() => counted && this.end());
   }
 
-  private reply(request: RequestMessage, { body, fds, onUnsent }: Answer<RequestType>): void {
+  private reply(request: RequestMessage, { body, fds, following, onUnsent }: Answer<RequestType>): void {
     try {
       this.connection.send({ type: replyTypes[request.type], re: request.id, ...body }, fds);
     } catch (error) {
       onUnsent?.();
       this.refuse(request, error);
+      return;
     }
+    if (following !== undefined) this.connection.sendEncoded(following);
   }
 
   private refuse(request: RequestMessage, error: unknown): void {

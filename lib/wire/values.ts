@@ -33,7 +33,7 @@ const tensors = Type.Object({
   bytes: Type.Array(count),
 });
 
-const versionInfo = Type.Object({
+const versionFacts = {
   id,
   set: setName,
   /** Counts up from 1 within the set. */
@@ -43,8 +43,10 @@ const versionInfo = Type.Object({
   writable: Type.Boolean(),
   /** The identity of the content. */
   checksum: orNull(id),
-  tensors,
-});
+};
+/** What a version is, and the same with its tensors. */
+const versionInfo = Type.Object(versionFacts);
+const wholeVersion = Type.Object({ ...versionFacts, tensors });
 
 const slabInfo = Type.Object({
   /** Names this memory for good, whatever descriptor or handle it comes as. */
@@ -120,6 +122,7 @@ export const values = {
   tensors,
   uuid,
   versionInfo,
+  wholeVersion,
   word,
 };
 

@@ -52,8 +52,9 @@ Napi::Value Environment::make_error(Napi::Env env, const Error& error) {
   }
   if (!error.call.empty()) facts["call"] = error.call;
   if (error.system_errno != 0) facts["errno"] = error.system_errno;
-  if (!error.details.empty()) {
+  if (!error.details.empty() || !error.texts.empty()) {
     Napi::Object details = Napi::Object::New(env);
+    for (const auto& [name, text] : error.texts) details[name] = text;
     for (const auto& [name, value] : error.details) details[name] = static_cast<double>(value);
     facts["details"] = details;
   }

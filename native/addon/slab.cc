@@ -62,7 +62,7 @@ Napi::Value open_slab(const Napi::CallbackInfo& info) {
   const Napi::Object options = object_argument(info[0], "options");
   auto source = std::make_shared<SlabSource>();
   source->id = struct_argument<SlabId>(options.Get("id"), "id");
-  source->device = device_argument(options.Get("device"));
+  source->uuid = string_argument(options.Get("uuid"), "uuid");
   source->bytes = bytes_argument(options.Get("bytes"), "bytes", 1);
   source->access = access_argument(options.Get("access"));
   if (!is_absent(options.Get("fd"))) source->fd = unwrap_fd(options.Get("fd")).duplicate();
@@ -72,7 +72,8 @@ Napi::Value open_slab(const Napi::CallbackInfo& info) {
       info.Env(),
       [source, afterwards = Environment::of(info.Env()).afterwards()] {
         const SlabSource mine = std::move(*source);  // the descriptor is closed on this thread
-        return std::make_shared<HeldMapping>(mine.device, cuda_ipc::open_slab(mine), afterwards);
+        OpenedSlab opened = cuda_ipc::open_slab(mine);
+        return std::make_shared<HeldMapping>(opened.device, std::move(opened.reference), afterwards);
       },
       [](Napi::Env env, std::shared_ptr<HeldMapping>& mapping) -> Napi::Value {
         return NativeMapping::create(env, std::move(mapping));
@@ -129,15 +130,22 @@ Napi::Value NativeSlab::export_fd(const Napi::CallbackInfo& info) {
 }
 
 void NativeMapping::define_class(Napi::Env env) {
-  define(env, {getter<&NativeMapping::device_pointer>("devicePointer"),
-               getter<&NativeMapping::bytes>("bytes"), method<&NativeMapping::close>("close")});
+  define(env,
+         {getter<&NativeMapping::device>("device"), getter<&NativeMapping::device_pointer>("devicePointer"),
+          getter<&NativeMapping::bytes>("bytes"), method<&NativeMapping::close>("close")});
 }
 
 Napi::Object NativeMapping::create(Napi::Env env, std::shared_ptr<HeldMapping> mapping) {
+  const int device = mapping->device();
   const size_t bytes = mapping->get().bytes();
   const Napi::Object object = ResourceWrap::create(env, std::move(mapping));
+  from(object)->device_ = device;
   from(object)->bytes_ = bytes;
   return object;
+}
+
+Napi::Value NativeMapping::device(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), device_);
 }
 
 Napi::Value NativeMapping::device_pointer(const Napi::CallbackInfo& info) {

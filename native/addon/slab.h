@@ -35,6 +35,7 @@ class HeldMapping {
   // Waits for all of this process's work on the device, unless the caller has waited for what matters.
   ~HeldMapping();
 
+  int device() const { return device_; }
   const SharedMemory& get() const { return *reference_; }
   void waited() { waited_ = true; }
 
@@ -71,10 +72,12 @@ class NativeMapping : public ResourceWrap<NativeMapping, HeldMapping> {
   static Napi::Object create(Napi::Env env, std::shared_ptr<HeldMapping> mapping);
 
  private:
+  Napi::Value device(const Napi::CallbackInfo& info);
   Napi::Value device_pointer(const Napi::CallbackInfo& info);
   Napi::Value bytes(const Napi::CallbackInfo& info);
   Napi::Value close(const Napi::CallbackInfo& info);
 
+  int device_ = -1;
   size_t bytes_ = 0;
 };
 

@@ -26,6 +26,8 @@ class Error : public std::exception {
   int system_errno = 0;
   // Further facts, as name and decimal value: neededBytes, freeBytes, totalBytes, ...
   std::vector<std::pair<std::string, unsigned long long>> details;
+  // The same that are no numbers: the UUID of a device.
+  std::vector<std::pair<std::string, std::string>> texts;
 
  private:
   std::string code_;

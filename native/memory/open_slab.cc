@@ -19,27 +19,38 @@ class IpcSlabMemory final : public SharedMemory {
   size_t bytes_;
 };
 
-std::unique_ptr<SharedMemory> map(const SlabSource& source) {
-  if (source.handle) return std::make_unique<IpcSlabMemory>(open_ipc_memory(*source.handle, source.device));
-  return std::make_unique<VmmMemory>(AllocationHandle::import(source.device, source.fd), source.bytes,
+int visible_device(const std::string& uuid) {
+  if (const std::optional<int> device = find_device(uuid)) return *device;
+  Error error("ERR_CUDA_IPC_DEVICE_NOT_VISIBLE",
+              "The memory is on device " + uuid +
+                  ", which this process does not see. Let CUDA_VISIBLE_DEVICES (or the container's device "
+                  "list) include it; MIG instances must be the same one.");
+  error.texts.emplace_back("device", uuid);
+  throw error;
+}
+
+std::unique_ptr<SharedMemory> map(int device, const SlabSource& source) {
+  if (source.handle) return std::make_unique<IpcSlabMemory>(open_ipc_memory(*source.handle, device));
+  return std::make_unique<VmmMemory>(AllocationHandle::import(device, source.fd), source.bytes,
                                      source.access);
 }
 
 }  // namespace
 
-MappingTable::Reference open_slab(const SlabSource& source) {
+OpenedSlab open_slab(const SlabSource& source) {
   if (source.handle.has_value() == static_cast<bool>(source.fd))
     throw Error("ERR_CUDA_IPC_INVALID_ARGUMENT",
                 "A slab is opened by its descriptor or by its handle: pass one of them.");
+  const int device = visible_device(source.uuid);
   const Access access = source.handle ? Access::kReadWrite : source.access;
   MappingTable::Reference reference =
-      mapping_table().open({source.id, device_uuid(source.device), access}, [&] { return map(source); });
+      mapping_table().open({source.id, source.uuid, access}, [&] { return map(device, source); });
   // Another allocation under the slab's name: tensors beyond its end would read other memory, or fault.
   if (reference->bytes() < source.bytes)
     throw Error("ERR_CUDA_IPC_INVALID_ARGUMENT", "The slab is said to have " + std::to_string(source.bytes) +
                                                      " bytes, but the memory behind it has " +
                                                      std::to_string(reference->bytes()) + ".");
-  return reference;
+  return {device, std::move(reference)};
 }
 
 }  // namespace cuda_ipc

@@ -34,6 +34,7 @@ function surplus(before, now = openFds()) {
 async function warmUp(device = 0) {
   native.watchProcess(process.pid, undefined, () => {}).close();
   await native.initializeDevice(device);
+  const { uuid } = (await native.devices())[device];
   for (const sharing of ["ipc", "vmm"]) {
     const id = Buffer.alloc(16, sharing);
     const slab = await native.createSlab({ id, device, bytes: 2 * MIB, sharing });
@@ -46,7 +47,7 @@ async function warmUp(device = 0) {
       runs: [{ source: 0, offset: 0, bytes: 2 * MIB, target: 0 }],
     });
     const from = sharing === "vmm" ? { fd: slab.exportFd() } : { handle: slab.handle };
-    const mapping = await native.openSlab({ id, device, bytes: 2 * MIB, access: "readwrite", ...from });
+    const mapping = await native.openSlab({ id, uuid, bytes: 2 * MIB, access: "readwrite", ...from });
     await native.checksum(device, mapping.devicePointer, 2 * MIB);
     await native.memcpyDtoH(device, Buffer.alloc(MIB), mapping.devicePointer);
     await mapping.close();

@@ -104,11 +104,11 @@ describe("verification", () => {
 });
 
 async function flipByte(
-  { id, bytes, fd }: { id: string; bytes: number; fd?: NativeFd },
+  { id, device, bytes, fd }: { id: string; device: string; bytes: number; fd?: NativeFd },
   offset: number,
 ): Promise<void> {
   const mapping = await native.openSlab({
-    ...{ id: Buffer.from(id, "hex"), device: 0, bytes, access: "readwrite", fd },
+    ...{ id: Buffer.from(id, "hex"), uuid: device, bytes, access: "readwrite", fd },
   });
   const byte = new Uint8Array(1);
   const at = mapping.devicePointer + BigInt(offset);

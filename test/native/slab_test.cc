@@ -33,12 +33,12 @@ SlabId new_id() {
 MappingTable::Reference open(const SlabId& id, const Slab& slab, Access access) {
   SlabSource source;
   source.id = id;
-  source.device = 0;
+  source.uuid = device_uuid(0);
   source.bytes = slab.bytes();
   source.access = access;
   source.handle = slab.handle();
   if (!source.handle) source.fd = slab.export_fd();
-  return open_slab(source);
+  return open_slab(source).reference;
 }
 
 unsigned read_word(cu::CUdeviceptr pointer) {
@@ -124,7 +124,7 @@ void refusals() {
   thrown("ERR_CUDA_IPC_INVALID_POINTER", [] { RawIpcTable::process().close(0x1234); });
   SlabSource nothing;
   nothing.id = new_id();
-  nothing.device = 0;
+  nothing.uuid = device_uuid(0);
   nothing.bytes = 2 * kMiB;
   nothing.access = Access::kRead;
   thrown("ERR_CUDA_IPC_INVALID_ARGUMENT", [&] { open_slab(nothing); });
@@ -133,6 +133,8 @@ void refusals() {
   const Fd writer(ends[1]);
   nothing.fd = Fd(ends[0]);
   thrown("ERR_CUDA_IPC_INVALID_FD", [&] { open_slab(nothing); });
+  nothing.uuid = "GPU-00000000-0000-0000-0000-000000000000";
+  thrown("ERR_CUDA_IPC_DEVICE_NOT_VISIBLE", [&] { open_slab(nothing); });
   CHECK(holds(0, 0));
   CHECK(free_bytes() == before);
 }

@@ -98,6 +98,7 @@ describe("messages out of order", () => {
     expect((await peer.call<{ type: string }[]>("rest")).map(({ type }) => type)).toEqual([
       "welcome",
       "attached",
+      "manifest",
       "error",
     ]);
     await owner.current("llm")!.waitForRefCount((count) => count === 0);

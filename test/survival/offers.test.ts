@@ -5,6 +5,7 @@ import { afterEach, expect, test } from "vitest";
 import { type NativeFd, native } from "../../dist/lib/native.js";
 import type { ClientConnection } from "../../dist/lib/wire/client.js";
 import type { ReplyMessage } from "../../dist/lib/wire/messages.js";
+import type { TensorColumns } from "../../dist/lib/wire/values.js";
 import { folder, MIB, someTensors, startWorker } from "../helpers/sharing.js";
 import {
   counted,
@@ -26,17 +27,22 @@ afterEach(() => {
 async function snoop(socket: string, set: string) {
   const line = await rawClient(socket);
   const lease = "c".repeat(32);
-  const { message, fds } = await line.request("attach", {
+  const { message, fds, manifest } = await line.request("attach", {
     ...{ set, version: null, checksum: null, access: "read", lease },
   });
+  const tensors = await manifest;
   await line.request("release", { leases: [lease] });
   line.close();
   open.push(...fds);
-  return { message, fds };
+  return { message: { ...message, tensors }, fds };
 }
 
-type Seen = ReplyMessage<"attach">;
-const offerOf = ({ version, slabs }: Seen) => ({ version, slabs, leases: [] as string[] });
+type Seen = ReplyMessage<"attach"> & { tensors: TensorColumns };
+const offerOf = ({ version, slabs, tensors }: Seen) => ({
+  version: { ...version, tensors },
+  slabs,
+  leases: [] as string[],
+});
 
 async function offer(line: ClientConnection, body: ReturnType<typeof offerOf>, fds: NativeFd[]) {
   return (await line.request("offer", body, { fds })).message;

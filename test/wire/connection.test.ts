@@ -1,9 +1,9 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { CudaIpcError } from "../../dist/lib/errors.js";
 import type { NativeFd } from "../../dist/lib/native.js";
-import { slabsFragment, versionFragment } from "../../dist/lib/wire/check.js";
+import { ownerChecks } from "../../dist/lib/wire/check.js";
 import { ClientConnection, type ClientOptions } from "../../dist/lib/wire/client.js";
-import { encodeFrame } from "../../dist/lib/wire/fragment.js";
+import { encodeFrame } from "../../dist/lib/wire/encode.js";
 import { type RequestHandlers, ServerConnection, type ServerOptions } from "../../dist/lib/wire/server.js";
 import { example } from "./examples.js";
 import { FakeChannel, FakeFd } from "./fake-channel.js";
@@ -14,6 +14,8 @@ const { id: _, ...attachBody } = body(example("attach"));
 const { protocol: __, ...helloBody } = body(example("hello"));
 const { protocol: ___, ...welcomeBody } = body(example("welcome"));
 const { re: ____, ...attachedBody } = body(example("attached"));
+const manifest = example("manifest");
+const following = ownerChecks.encoded(manifest);
 const one = [example("attach").lease];
 
 const unused = () => {
@@ -113,19 +115,16 @@ afterEach(() => {
 describe("requests", () => {
   test("may follow the hello at once, and are answered with descriptors", async () => {
     const slab = new FakeFd();
-    const fragments = {
-      version: versionFragment(attachedBody.version),
-      slabs: slabsFragment(attachedBody.slabs),
-    };
     const { worker } = connect({
-      attach: ({ lease }) => ({ body: { lease, ...fragments }, fds: [slab] }),
+      attach: ({ lease }) => ({ body: { ...attachedBody, lease }, fds: [slab], following }),
       release: async ({ leases }) => ({ body: { ended: leases.length } }),
     });
     const attaching = worker.request("attach", attachBody);
     const releasing = worker.request("release", { leases: one });
     expect(await worker.welcome).toMatchObject(welcomeBody);
-    const { message, fds } = await attaching;
+    const { message, fds, manifest: tensors } = await attaching;
     expect(message).toMatchObject({ type: "attached", ...attachedBody });
+    expect(await tensors).toEqual(manifest.tensors);
     expect(fds).toHaveLength(1);
     expect((await releasing).message.ended).toBe(1);
     fds[0]!.close();
@@ -194,7 +193,7 @@ describe("requests", () => {
     const onLate = vi.fn();
     const attach: RequestHandlers["attach"] = async () => {
       await grant.promise;
-      return { body: attachedBody, fds: [slab] };
+      return { body: attachedBody, fds: [slab], following };
     };
     const { worker, closed } = connect({ attach }, { onLate });
     const controller = new AbortController();
@@ -250,7 +249,7 @@ describe("requests", () => {
     const { worker, near, closed } = connect({
       attach: async () => {
         await grant.promise;
-        return { body: attachedBody, fds: [] as NativeFd[] };
+        return { body: attachedBody, fds: [] as NativeFd[], following };
       },
     });
     const attaching = worker.request("attach", attachBody);
@@ -414,6 +413,7 @@ describe("peers that break the protocol", () => {
   test.each([
     ["a reply to no request", { ...example("released"), re: 77 }, 0],
     ["a reply of another type", { ...example("released"), re: 1 }, 0],
+    ["a manifest behind no grant", example("manifest"), 0],
     ["fewer descriptors than vmm slabs", { ...example("attached"), re: 1, fds: 0 }, 0],
     ["more descriptors than vmm slabs", { ...example("attached"), re: 1, fds: 2 }, 2],
   ])("an owner that sends %s is left", async (_, message, fds) => {
@@ -427,6 +427,31 @@ describe("peers that break the protocol", () => {
     await expect(attaching).rejects.toThrow(coded("CONNECTION_LOST"));
     expect(closed.client).toHaveBeenCalledExactlyOnceWith(coded("PROTOCOL"));
     expect(FakeFd.open.size).toBe(0);
+  });
+
+  test.each([
+    ["another message", example("superseded")],
+    ["an error", { ...example("error"), re: 1 }],
+    ["another version's manifest", { ...manifest, version: "0".repeat(32) }],
+  ])("an owner that sends %s where a grant's manifest must stand is left", async (_, message) => {
+    const slab = new FakeFd();
+    const { worker, near, closed } = connect({ attach: () => ({ body: attachedBody, fds: [slab] }) });
+    const { fds, manifest: tensors } = await worker.request("attach", attachBody);
+    near.deliver(encodeFrame(message), []);
+    await expect(tensors).rejects.toThrow(coded("CONNECTION_LOST"));
+    expect(closed.client).toHaveBeenCalledExactlyOnceWith(coded("PROTOCOL"));
+    for (const fd of [...fds, slab]) fd.close();
+  });
+
+  test("a reply is told of before the frame behind it is read", async () => {
+    const order: string[] = [];
+    const { worker } = connect({ attach: () => ({ body: { ...attachedBody, slabs: [] }, following }) });
+    const onReply = ({ manifest: tensors }: { manifest: Promise<unknown> }) => {
+      order.push("granted");
+      tensors.then(() => order.push("manifest"));
+    };
+    await (await worker.request("attach", attachBody, { onReply })).manifest;
+    expect(order).toEqual(["granted", "manifest"]);
   });
 
   test("an owner must welcome first", async () => {

@@ -2,7 +2,6 @@ import { Value } from "@sinclair/typebox/value";
 import { describe, expect, test } from "vitest";
 import { checked } from "../../dist/lib/wire/checked.js";
 import { explain } from "../../dist/lib/wire/explain.js";
-import { Fragment } from "../../dist/lib/wire/fragment.js";
 import { validators } from "../../dist/lib/wire/validators.js";
 import { changes } from "./changes.js";
 import { examples } from "./examples.js";
@@ -26,13 +25,10 @@ function* variants(value: unknown): Generator<unknown> {
   }
 }
 
-const attached = examples.attached as unknown as { version: unknown; slabs: unknown };
 const samples: Record<string, unknown> = {
   ...examples,
   ...changes,
   ...loaderExamples,
-  version: attached.version,
-  slabs: attached.slabs,
 };
 
 describe("the generated validators", () => {
@@ -59,11 +55,5 @@ describe("the generated validators", () => {
   test("are there for every schema, and for nothing else", () => {
     for (const kind of Object.keys(checked) as Kind[])
       expect(Object.keys(validators[kind])).toEqual(Object.keys(checked[kind]));
-  });
-
-  test("an envelope takes fragments where the message has values", () => {
-    const message = { ...examples.attached, version: new Fragment(1), slabs: new Fragment(2) };
-    expect(validators.envelope.attached!(message)).toBe(true);
-    expect(validators.owner.attached!(message)).toBe(false);
   });
 });

@@ -29,7 +29,7 @@ export function readTensorsFile({ fd }: NativeFd, entry: CatalogEntry): TensorEn
   const length = readSync(fd, content, 0, content.length, 0);
   const message = JSON.parse(content.toString("utf8", 0, length)) as OwnerMessages["mirrorMemory"];
   if (message?.type !== "mirrorMemory") throw new Error("the list of its tensors is something else");
-  ownerChecks.received(message);
+  ownerChecks.check(message);
   const tensors = [...checkManifest(unpackTensors(message.memory.tensors), entry.slabs).values()];
   if (manifestDigest(tensors) !== entry.manifest) {
     throw new Error("its list of tensors is not the one that was published");

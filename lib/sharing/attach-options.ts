@@ -1,0 +1,39 @@
+import { invalidArgument } from "../errors.js";
+import type { Access } from "../native.js";
+import { isId } from "./ids.js";
+import { resolveSocket } from "./socket-path.js";
+
+export interface AttachOptions {
+  /** Path of the owner's Unix socket; default: `defaultSocket()`. */
+  socket?: string;
+  /** The id of a version that is still held or pinned; default: the current one. */
+  version?: string;
+  /** Refuse any other content (ERR_CUDA_IPC_CHECKSUM_MISMATCH): `version.checksum` or `weights.checksum`. */
+  checksum?: string;
+  /** Default "read". "readwrite" needs a version published with `writable: true`. */
+  access?: Access;
+  /** "libcuda" or "host": see the README. Default: $CUDA_IPC_DRIVER, else libcuda. For the whole process. */
+  driver?: "libcuda" | "host";
+  /** Milliseconds until ERR_CUDA_IPC_TIMEOUT when the owner does not answer; default 10,000. */
+  timeout?: number;
+  signal?: AbortSignal;
+}
+
+/** The options of an attach, checked. ERR_CUDA_IPC_INVALID_ARGUMENT, ERR_CUDA_IPC_SOCKET_PATH. */
+export function attachRequest(name: string, options: AttachOptions) {
+  const { version = null, checksum = null, access = "read", timeout = 10_000, signal } = options;
+  if (typeof name !== "string" || name === "")
+    throw invalidArgument("name", "the name of a weight set", name);
+  if (version !== null && !isId(version)) throw invalidArgument("version", "the id of a version", version);
+  if (checksum !== null && !isId(checksum)) throw invalidArgument("checksum", "32 hex characters", checksum);
+  if (access !== "read" && access !== "readwrite") {
+    throw invalidArgument("access", '"read" or "readwrite"', access);
+  }
+  if (typeof timeout !== "number" || !(timeout > 0))
+    throw invalidArgument("timeout", "milliseconds", timeout);
+  return {
+    socket: resolveSocket(options.socket),
+    request: { set: name, version, checksum, access },
+    limits: { timeout, signal },
+  };
+}

@@ -1,0 +1,66 @@
+import type { TensorEntry } from "../loading/plan.js";
+import { type NativeFileLock, native } from "../native.js";
+import { randomId } from "./ids.js";
+import { OwnerServer } from "./owner-server.js";
+import { newOwnerParts } from "./owner-state.js";
+import { rehearseAttach, rehearsedSet, rehearsedTensors } from "./rehearsal.js";
+import { SuccessionServer } from "./succession-server.js";
+
+const times = 12;
+const bytes = 4096;
+let rehearsed = false;
+
+/**
+ * Serves some attaches and releases to this process itself, from a ledger and a catalog of its own, so that an owner's
+ * first workers find compiled code: see ./rehearsal.js. Once for each process; ends early when the signal is aborted.
+ */
+export async function rehearseServing(signal: AbortSignal): Promise<void> {
+  if (rehearsed) return;
+  rehearsed = true;
+  const memory = native.createMemfd("cuda-ipc rehearsal", bytes);
+  const server = play(memory);
+  const dial = () => {
+    const [near, fd] = native.socketPair();
+    server.accept(native.adoptChannel(fd));
+    return near;
+  };
+  try {
+    for (let n = 0; n < times && !signal.aborted; n++) await rehearseAttach(dial);
+  } finally {
+    server.close();
+    memory.close();
+  }
+}
+
+function play(fd: ReturnType<typeof native.createMemfd>): OwnerServer {
+  const parts = newOwnerParts(undefined);
+  const slab = { id: randomId(), device: "0", bytes, sharing: "vmm" as const, fd };
+  const facts = { id: randomId(), set: rehearsedSet, writable: false, pinned: false, source: "" };
+  parts.catalog.publish(facts, "vmm", {
+    ...{ sharing: "vmm", slabs: [slab], checksum: randomId(), source: "" },
+    tensors: rehearsedTensors as TensorEntry[],
+  });
+  const never = () => {
+    throw new Error("There is no hand-over in a rehearsal.");
+  };
+  const lock: NativeFileLock = { held: false, duplicate: never, close: () => {} };
+  const succession = new SuccessionServer({
+    ...{
+      parts,
+      lock,
+      prepare: never,
+      freeze: never,
+      detachListener: never,
+      finish: never,
+      goOn: never,
+      letGo: never,
+    },
+  });
+  return new OwnerServer(randomId(), parts.ledger, parts.catalog, {
+    allowUids: [process.getuid?.() ?? 0],
+    connections: times,
+    locks: parts.locks,
+    succession,
+    onPeerError: () => {},
+  });
+}
