@@ -158,6 +158,22 @@ void closing_in_the_middle() {
 
 // As an ordinary user with a low limit: ETOOMANYREFS, which is backpressure. In a child, to lower nothing
 // here.
+// Behind all that was sent, and never into the middle of it.
+void last_words() {
+  const std::vector<uint8_t> words(10, 1);
+  for (const bool queued : {false, true}) {
+    auto [near, far] = channel_pair();
+    const std::vector<uint8_t> zeros(queued ? 8 << 20 : 100);
+    CHECK(near->send(zeros.data(), zeros.size(), {}) != queued);
+    near->abandon(words);
+    near->abandon(words);
+    Consumer received(far);
+    received.wait([&] { return received.closes == 1; });
+    CHECK(received.sum == (queued ? 0 : words.size()));
+    CHECK(queued ? received.bytes < zeros.size() : received.bytes == zeros.size() + words.size());
+  }
+}
+
 void too_many_descriptors_in_flight() {
   const pid_t child = ::fork();
   if (child == 0) {
@@ -275,6 +291,7 @@ int main() {
   too_many_descriptors_in_flight();
   traffic_with_pauses_and_descriptors();
   closing_in_the_middle();
+  last_words();
   watched_processes();
   connections();
   return 0;
