@@ -82,8 +82,9 @@ export interface NativeChannel {
   /** A watch on the peer; throws ERR_CUDA_IPC_PEER_UNPROVEN when its death could not be proven (no pidfd). */
   watchPeer(onExit: () => void): NativeProcess;
   /**
-   * What is sent last if the environment (a worker_thread) ends while the channel is open: once all of its mappings
-   * from `openSlab` are closed, and only if the kernel takes it, with what was queued before, at once.
+   * What is sent last if this worker_thread ends while the channel is open: once all of its mappings from `openSlab` are
+   * closed, and only if the kernel takes it, with what was queued before, at once. Never sent for the main thread, which
+   * ends with its process, whose death says all.
    */
   lastWords(bytes: Uint8Array): void;
   /** Sends what is queued if the kernel takes it at once, then closes. onClose follows. Harmless when closed. */

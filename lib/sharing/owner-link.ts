@@ -1,5 +1,4 @@
 import { existsSync } from "node:fs";
-import { isMainThread } from "node:worker_threads";
 import type { CudaIpcError } from "../errors.js";
 import type { NativeAddon } from "../native.js";
 import { ClientConnection } from "../wire/client.js";
@@ -120,8 +119,7 @@ export class OwnerLink {
       },
       onEvent: (event) => this.options.onEvent(event),
       onLate: (request) => this.options.onLate(request),
-      // The main thread ends with its process, whose death says all.
-      saysFarewell: !isMainThread,
+      saysFarewell: true,
       onClose: (error) => this.closed(line, error),
     });
     this.line = line;

@@ -43,7 +43,7 @@ export interface ClientOptions {
   /** Called exactly once, last. Every request that was not answered has been rejected by then. */
   onClose?(error: CudaIpcError | undefined): void;
   maxQueuedBytes?: number;
-  /** Says farewell to the owner when the thread ends: what it holds ends with it. */
+  /** Says farewell to the owner when this worker_thread ends: what it holds ends with it. */
   saysFarewell?: boolean;
 }
 

@@ -1,5 +1,8 @@
 #include "addon/channel.h"
 
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include "addon/callback.h"
 #include "addon/connect.h"
 #include "addon/exports.h"
@@ -12,6 +15,11 @@
 namespace cuda_ipc {
 
 namespace {
+
+// The one that ends with its process.
+bool on_main_thread() {
+  return ::syscall(SYS_gettid) == ::getpid();
+}
 
 class NativeChannel : public LiveWrap<NativeChannel> {
  public:
@@ -38,8 +46,9 @@ class NativeChannel : public LiveWrap<NativeChannel> {
   }
 
   void tear_down() {
-    if (channel_ && last_words_.empty()) channel_->abandon();
-    if (channel_ && !last_words_.empty())
+    const bool silent = last_words_.empty() || on_main_thread();
+    if (channel_ && silent) channel_->abandon();
+    if (channel_ && !silent)
       Environment::of(Env()).afterwards()->push_back(
           [channel = std::move(channel_), words = std::move(last_words_)] { channel->abandon(words); });
     forget_events();
