@@ -36,6 +36,7 @@ test("a worker that can attach has loaded little more than the addon", () => {
     "dist/lib/errors.js",
     "dist/lib/index.js",
     "dist/lib/native.js",
+    "dist/lib/sharing/attach-options.js",
     "dist/lib/sharing/attach.js",
     "dist/lib/sharing/bring-up.js",
     "dist/lib/sharing/ids.js",
