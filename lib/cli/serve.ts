@@ -4,7 +4,6 @@ import { Owner } from "../sharing/owner.js";
 import type { Version } from "../sharing/version.js";
 import { LoadBar } from "./load-progress.js";
 import { chooseDriver, driverOption, socketOption, wholeNumber } from "./options.js";
-import { recovered } from "./recovered.js";
 import { onStopSignal } from "./signals.js";
 import { bytesText, plain, rateText, say, secondsText } from "./text.js";
 
@@ -61,8 +60,7 @@ async function serve(model: string, options: Options): Promise<void> {
   owner.on("peererror", (error) => warn(error));
   owner.on("refusedoffer", (error) => warn(error));
   try {
-    const version =
-      (await found(owner, model, options, stop.signal)) ?? (await load(owner, model, options, stop.signal));
+    const version = await load(owner, model, options, stop.signal);
     announce(owner, version);
     await aborted(stop.signal);
     await close(owner, version);
@@ -73,23 +71,12 @@ async function serve(model: string, options: Options): Promise<void> {
   }
 }
 
-async function found(
-  owner: Owner,
-  model: string,
-  { name, writable }: Options,
-  signal: AbortSignal,
-): Promise<Version | undefined> {
-  const version = await recovered(owner, { name, model, writable }, signal);
-  if (version !== undefined) {
-    say(
-      `Recovered ${plain(model)}: ${version.tensors} tensors, ${bytesText(version.bytes)}, not read again.`,
-    );
-  }
-  return version;
-}
-
 async function load(owner: Owner, model: string, options: Options, signal: AbortSignal): Promise<Version> {
   const { name, device, sharing, writable, io, verify } = options;
+  const recovered = owner.current(name);
+  if (recovered?.presence === "awaited") {
+    say(`Version ${recovered.number} of ${plain(name)} is left of the owner before: looking who has it.`);
+  }
   const bar = new LoadBar();
   const before = performance.now();
   try {
@@ -99,16 +86,28 @@ async function load(owner: Owner, model: string, options: Options, signal: Abort
       writable,
       io,
       verify,
+      ifChanged: true,
       onProgress: bar.update,
       signal,
     });
     const seconds = (performance.now() - before) / 1000;
     bar.stop();
+    if (version === recovered) {
+      say(
+        `Recovered ${plain(model)}: ${version.tensors} tensors, ${bytesText(version.bytes)}, not read again.`,
+      );
+      return version;
+    }
     const { totalBytes } = bar;
     say(
       `Loaded ${plain(model)}: ${version.tensors} tensors, ${bytesText(totalBytes)} in ${secondsText(seconds)} ` +
         `(${rateText(totalBytes / seconds)}, the driver's start and the checksum included).`,
     );
+    if (recovered !== undefined) {
+      say(
+        `Version ${recovered.number} was not kept: it came from something else, or nobody had it any more.`,
+      );
+    }
     return version;
   } finally {
     bar.stop();

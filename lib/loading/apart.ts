@@ -35,7 +35,8 @@ export async function loadApart(
       throw error;
     }
     const checksum = contentChecksum(plan.tensors, checksums);
-    return { sharing: "vmm", slabs, tensors: plan.tensors, checksum, source: source.description };
+    const { description, contentKey } = source;
+    return { sharing: "vmm", slabs, tensors: plan.tensors, checksum, source: description, contentKey };
   } catch (error) {
     await loader.abandon();
     throw error;

@@ -39,5 +39,6 @@ export async function loadInline(
     plan.tensors,
     filled.map((each) => each.checksum),
   );
-  return { sharing, slabs, tensors: plan.tensors, checksum, source: source.description };
+  const { description, contentKey } = source;
+  return { sharing, slabs, tensors: plan.tensors, checksum, source: description, contentKey };
 }

@@ -26,4 +26,6 @@ export interface LoadedSlabs {
   checksum: string;
   /** Where it came from, for people. */
   source: string;
+  /** Of the files it came from: differs when anything about them was changed. Null for memory. */
+  contentKey: string | null;
 }

@@ -16,6 +16,8 @@ export interface WeightsSource {
   readonly tensors: TensorSource[];
   /** For people: a path, or "memory". */
   readonly description: string;
+  /** Differs when anything about the files was changed; null for memory. */
+  readonly contentKey: string | null;
   /** Rejects when a file was changed while it was being read. */
   assertUnchanged(signal?: AbortSignal): Promise<void>;
 }
@@ -33,6 +35,7 @@ async function fromCheckpoint(location: string, signal?: AbortSignal): Promise<W
     parts: checkpoint.files.map((file) => file.path),
     tensors: [...checkpoint.tensors.values()],
     description: location,
+    contentKey: checkpoint.contentKey,
     assertUnchanged: (signal) => assertUnchanged(checkpoint, { signal }),
   };
 }
@@ -54,7 +57,7 @@ function fromMemory(input: Record<string, TensorInput> | ReadonlyMap<string, Ten
     parts.push(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
     return { name, dtype, shape: [...shape], file: parts.length - 1, fileOffset: 0, bytes };
   });
-  return { parts, tensors, description: "memory", assertUnchanged: async () => {} };
+  return { parts, tensors, description: "memory", contentKey: null, assertUnchanged: async () => {} };
 }
 
 function describe(

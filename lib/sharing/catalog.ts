@@ -3,6 +3,7 @@ import { CudaIpcError } from "../errors.js";
 import type { LoadedSlabs } from "../loading/loaded.js";
 import { closeSlab, type OwnedSlab } from "../loading/owned-slab.js";
 import type { TensorEntry } from "../loading/plan.js";
+import type { StoredVersion } from "../wire/changes.js";
 import type { VersionFacts } from "./attachment.js";
 import type { Effects, Ledger } from "./ledger.js";
 import { manifestDigest } from "./manifest-digest.js";
@@ -33,6 +34,8 @@ export interface CatalogEntry extends VersionFacts, VersionMemory {
   readonly bytes: number;
   /** Where it came from, for people. */
   readonly source: string;
+  /** What it was loaded from and to, as far as that can be known again: see `originOf`. */
+  readonly origin?: StoredVersion["origin"];
   /** Milliseconds since the epoch. */
   readonly loadedAt: number;
 }
@@ -106,7 +109,7 @@ export class Catalog extends EventEmitter<CatalogEvents> {
 
   /** Takes over the memory of a load and makes it the set's current version, in one step. */
   publish(
-    facts: { id: string; set: string; writable: boolean; source: string; pinned: boolean },
+    facts: Pick<CatalogEntry, "id" | "set" | "writable" | "source" | "origin"> & { pinned: boolean },
     sharing: "vmm" | "ipc",
     loaded: LoadedSlabs,
   ): { entry: CatalogEntry; superseded: string | undefined } {
@@ -126,6 +129,7 @@ export class Catalog extends EventEmitter<CatalogEvents> {
       manifest: manifestDigest(loaded.tensors),
       bytes: loaded.slabs.reduce((sum, slab) => sum + slab.bytes, 0),
       source: facts.source,
+      origin: facts.origin,
       loadedAt: Date.now(),
     };
     this.log.record({ op: "versionAdded", version: storedVersion(entry) });

@@ -4,6 +4,7 @@ import { maxLockWaitMs } from "../wire/limits.js";
 import { randomId } from "./ids.js";
 import type { Lock, LockGrip, LockOptions } from "./lock.js";
 import { lockLost, lockReleased, lockUnanswered } from "./lock-errors.js";
+import { untilAborted } from "./patience.js";
 
 /** What the client of an owner offers for locks. */
 export interface LockLine {
@@ -116,7 +117,7 @@ export class LockClient {
   private async ask({ id, lease, name, giveUp: { signal } }: Taken, timeout?: number): Promise<void> {
     const until = timeout === undefined ? undefined : performance.now() + timeout;
     for (;;) {
-      await unlessAborted(this.line.ready(), signal);
+      await untilAborted(this.line.ready(), signal);
       const left = until === undefined ? null : Math.max(Math.round(until - performance.now()), 0);
       try {
         await this.line.request("lock", { lease, name, lock: id, timeout: left }, { signal });
@@ -163,13 +164,4 @@ export class LockClient {
 function connectionLost(error: unknown): boolean {
   const { code } = error as CudaIpcError;
   return code === "ERR_CUDA_IPC_CONNECTION_LOST" || code === "ERR_CUDA_IPC_NO_OWNER";
-}
-
-function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const onAbort = () => reject(signal.reason);
-    signal.addEventListener("abort", onAbort, { once: true });
-    if (signal.aborted) onAbort();
-    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
-  });
 }

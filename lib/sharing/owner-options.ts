@@ -47,6 +47,13 @@ export interface LoadOptions extends ReadingOptions {
   writable?: boolean;
   /** Kept although neither current nor leased, until `version.unpin()`. Default false. */
   pinned?: boolean;
+  /**
+   * Keeps the current version, and returns it, when it was loaded from these files, unchanged or gone, to the same device, with
+   * the same `sharing` and `writable`: no data is read. One whose memory is awaited from the workers of an owner that died is
+   * waited for. Of a writable version the memory may have been changed since, and is kept as well. Weights from memory, or with
+   * a function for `device`, are always loaded. Default false.
+   */
+  ifChanged?: boolean;
   /** Called at most every 50 ms with bytes on the device, total bytes and bytes per second. */
   onProgress?: (progress: LoadProgress) => void;
   /** Aborts the load; nothing stays allocated and the current version stays what it is. */

@@ -37,7 +37,7 @@ function play(fd: ReturnType<typeof native.createMemfd>): OwnerServer {
   const slab = { id: randomId(), device: "0", bytes, sharing: "vmm" as const, fd };
   const facts = { id: randomId(), set: rehearsedSet, writable: false, pinned: false, source: "" };
   parts.catalog.publish(facts, "vmm", {
-    ...{ sharing: "vmm", slabs: [slab], checksum: randomId(), source: "" },
+    ...{ sharing: "vmm", slabs: [slab], checksum: randomId(), source: "", contentKey: null },
     tensors: rehearsedTensors as TensorEntry[],
   });
   const never = () => {

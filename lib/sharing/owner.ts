@@ -20,9 +20,11 @@ import { Journal } from "./journal.js";
 import type { Ledger } from "./ledger.js";
 import { recordLocks } from "./lock-record.js";
 import { explainNoRoom } from "./no-room.js";
+import { isUnchanged, originOf } from "./origin.js";
 import type { CloseOptions, LoadOptions, OwnerEvents, OwnerOptions, Recovery } from "./owner-options.js";
 import { OwnerServer } from "./owner-server.js";
 import { adoptState, exportState, type OwnerParts } from "./owner-state.js";
+import { untilAborted } from "./patience.js";
 import { defaultRecoveryDeadline, type Predecessor, readPredecessor } from "./predecessor.js";
 import type { ReceivedMemory } from "./received-memory.js";
 import { Recovery as VersionRecovery } from "./recovery.js";
@@ -269,13 +271,19 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
     }
     return queue.run(async () => {
       signal.throwIfAborted();
+      const kept = options.ifChanged ? await this.unchanged(name, source, options, signal) : undefined;
+      if (kept !== undefined) {
+        if (options.pinned) kept.pin();
+        return kept;
+      }
       const loaded = await loadWeights(source, { ...options, loading: this.loading, signal }).catch(
         (error) => {
           throw explainNoRoom(error, name, this.catalog.list());
         },
       );
       const { writable = false, pinned = false } = options;
-      const facts = { id: randomId(), set: name, writable, pinned, source: loaded.source };
+      const origin = originOf(loaded.contentKey, options.device);
+      const facts = { id: randomId(), set: name, writable, pinned, source: loaded.source, origin };
       try {
         signal.throwIfAborted();
         // Too long a list of tensors fails here, and not every attach.
@@ -464,6 +472,23 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
       this.handles.set(entry, version);
     }
     return version;
+  }
+
+  /** The current version if this load would only make it again. */
+  private async unchanged(
+    name: string,
+    source: WeightsInput,
+    options: LoadOptions,
+    signal: AbortSignal,
+  ): Promise<Version | undefined> {
+    const entry = this.catalog.current(name);
+    if (entry === undefined || !(await isUnchanged(entry, source, options, signal))) return undefined;
+    // Each of these waits takes time in which it may be superseded, or lost.
+    const isCurrent = () => this.catalog.current(name) === entry;
+    if (entry.presence === "awaited" && isCurrent()) {
+      await untilAborted(this.recovery!.whenSettled(entry), signal);
+    }
+    return entry.presence === "present" && isCurrent() ? this.handle(entry) : undefined;
   }
 
   private readonly accept = (channel: NativeChannel) => this.server.accept(channel);

@@ -41,6 +41,11 @@ export function withLimits<T>(
   });
 }
 
+/** The promise's outcome, unless the signal comes first: then its reason. */
+export function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  return withLimits(promise, { signal }, () => passed);
+}
+
 /**
  * Attempts until one succeeds, or fails for a reason that `passes` does not expect to pass, or the limits are reached.
  * Each attempt gets what is left of them.

@@ -5,6 +5,8 @@ const { count, id, orNull, setName, sharing, uuid, word } = values;
 
 // What an owner's state is made of: a line of the recovery journal is one change, and so is what a standby hears.
 
+const digest = Type.String({ pattern: "^[0-9a-f]{64}$" });
+
 const processKey = Type.String({ minLength: 1, maxLength: 512 });
 
 const process = Type.Object({
@@ -30,6 +32,8 @@ const storedVersion = Type.Object({
   tensors: count,
   slabs: Type.Array(Type.Object({ id, device: uuid, bytes: count })),
   source: Type.String(),
+  /** Digests of what it was loaded from and to: the same for a load that would make the same again. */
+  origin: Type.Optional(Type.Object({ files: digest, place: digest })),
   loadedAt: count,
 });
 

@@ -1,10 +1,10 @@
-import { existsSync } from "node:fs";
+import { existsSync, utimesSync } from "node:fs";
 import { open } from "node:fs/promises";
 import path from "node:path";
 import { describe, expect, test } from "vitest";
 import { Owner, ownerStatus } from "../../dist/lib/index.js";
 import { startCommand } from "../helpers/command.js";
-import { fixtures, folder, sharings, startOwner, startWorker } from "../helpers/sharing.js";
+import { fixtures, folder, modelFile, sharings, startOwner, startWorker } from "../helpers/sharing.js";
 import { newSocket } from "../helpers/temporary.js";
 
 const model = path.join(fixtures, "llama-sharded");
@@ -49,6 +49,38 @@ describe.each(sharings)("serve, sharing %s", (sharing) => {
     expect(stdout).toMatch(/Closed\.\n$/);
     expect(existsSync(socket)).toBe(false);
   });
+});
+
+test("after a crash it keeps what workers give back of a file that has not changed, and loads one that has", async () => {
+  const socket = newSocket(folder);
+  const file = await modelFile(100_000);
+  const serve = () => startCommand(["serve", file, "--name", "llm", "--socket", socket, "--sharing", "vmm"]);
+  const first = serve();
+  await first.until("Serving");
+  expect(first.stdout).toContain(`Loaded ${file}: 1 tensors`);
+  const worker = await startWorker();
+  const key = await worker.call<number>("attach", "llm", { socket });
+  first.kill("SIGKILL");
+  await first.ended;
+
+  const second = serve();
+  await second.until("Serving llm, version 1,");
+  expect(second.stdout).toMatch(/^Recovered .*: 1 tensors, .*, not read again\.$/m);
+  expect(second.stdout).not.toContain("Loaded");
+  expect((await ownerStatus({ socket })).sets[0]!.versions).toMatchObject([{ number: 1, refCount: 1 }]);
+  second.kill("SIGKILL");
+  await second.ended;
+
+  utimesSync(file, new Date(), new Date());
+  const third = serve();
+  await third.until("Serving llm, version 2,");
+  expect(third.stdout).toContain(`Loaded ${file}: 1 tensors`);
+  expect(third.stdout).toContain("Version 1 was not kept:");
+  expect(third.stdout).not.toContain("Recovered");
+  await worker.event("superseded");
+  await worker.call("release", key);
+  third.kill("SIGTERM");
+  expect((await third.ended).code).toBe(0);
 });
 
 test("a vmm owner closes with leases out: its workers keep the memory", async () => {

@@ -9,7 +9,13 @@ const list: StateChange[] = [
     op: "versionAdded",
     version: {
       ...{ id: id("1"), set: "llm", number: 3, sharing: "vmm", writable: false, source: "model.safetensors" },
-      ...{ checksum: id("2"), manifest: id("3"), tensors: 2, loadedAt: 1767225600000 },
+      ...{
+        checksum: id("2"),
+        manifest: id("3"),
+        tensors: 2,
+        loadedAt: 1767225600000,
+        origin: { files: "0a".repeat(32), place: "0b".repeat(32) },
+      },
       slabs: [{ id: id("4"), device: "GPU-5a1c7e0b", bytes: 2097152 }],
     },
   },
