@@ -8,7 +8,28 @@ async function fill(pointer, bytes, value) {
   await cuda.cudaMemset(pointer, value, bytes);
 }
 
+/** What `takeAll` holds: pointers and bytes. */
+const taken = [];
+
 serve({
+  /** All that the driver gives, in ever smaller pieces down to 2 MiB, with a pattern over it. Returns the bytes. */
+  async takeAll(value) {
+    for (let bytes = 2 ** 40; bytes >= 2 ** 21; bytes /= 2) {
+      for (;;) {
+        const pointer = await cuda.cudaMalloc(bytes).catch((error) => {
+          if (error.code !== "ERR_CUDA_IPC_OUT_OF_MEMORY") throw error;
+        });
+        if (pointer === undefined) break;
+        taken.push([pointer, bytes]);
+        await fill(pointer, bytes, value);
+      }
+    }
+    await cuda.cudaDeviceSynchronize();
+    return taken.reduce((sum, [, bytes]) => sum + bytes, 0);
+  },
+  async freeAll() {
+    for (const [pointer] of taken.splice(0)) await cuda.cudaFree(pointer);
+  },
   async malloc(bytes, value = 0) {
     const pointer = await cuda.cudaMalloc(bytes);
     await fill(pointer, bytes, value);

@@ -1,4 +1,5 @@
 // What sharing costs on a GPU: the weights once, and a context for each worker; none for the owner.
+import { spawnSync } from "node:child_process";
 import { expect, test } from "vitest";
 import { startChild } from "../helpers/child.js";
 import { describeOnGpu } from "../helpers/gpu.js";
@@ -10,6 +11,18 @@ const size = 512 * MIB;
 // Far less than a context takes, and more than the driver's own small allocations.
 const slack = 64 * MIB;
 
+/** What it prints, numbers by line; undefined where it cannot be run. Memory is in MiB. */
+function nvidiaSmi(query: string): number[][] | undefined {
+  const { status, stdout } = spawnSync("nvidia-smi", [query, "--format=csv,noheader,nounits"], {
+    encoding: "utf8",
+  });
+  if (status !== 0) return undefined;
+  const lines = stdout.split("\n").filter((line) => line.trim() !== "");
+  return lines.map((line) => line.split(",").map(Number));
+}
+
+const sum = (lines: number[][]) => lines.reduce((total, [used = 0]) => total + used, 0);
+
 describeOnGpu("device memory on a GPU", () => {
   const used = async (before: number[]) => before[0]! - (await freeMemory())[0]!;
 
@@ -20,6 +33,24 @@ describeOnGpu("device memory on a GPU", () => {
     await owner.call("loadBlock", "llm", size, { sharing: "vmm" });
     await owner.call("loadersGone");
     expect(Math.abs((await used(before)) - size)).toBeLessThan(slack);
+  });
+
+  test("nvidia-smi knows no process of an owner of vmm weights", async ({ skip }) => {
+    const usedBefore = nvidiaSmi("--query-gpu=memory.used");
+    if (usedBefore === undefined) return skip("there is no nvidia-smi");
+    const owner = startChild("owner.cjs");
+    const socket = newSocket(folder);
+    await owner.call("listen", { socket });
+    await owner.call("loadBlock", "llm", size, { sharing: "vmm" });
+    await owner.call("loadersGone");
+    const used = nvidiaSmi("--query-gpu=memory.used")!;
+    const worker = await startWorker();
+    await worker.call("attach", "llm", { socket });
+    const pids = nvidiaSmi("--query-compute-apps=pid,used_memory")!.map(([pid]) => pid);
+    // Inside of a container it may show nobody, or pids of another namespace: then by what is in use.
+    if (pids.includes(worker.pid)) expect(pids).not.toContain(owner.pid);
+    const more = sum(used) - sum(usedBefore);
+    expect(Math.abs(more * MIB - size)).toBeLessThan(slack);
   });
 
   test.each(["vmm", "ipc"])("%s: a further worker costs a context, and no weights", async (sharing) => {
