@@ -22,8 +22,8 @@ export class RunningCommand {
   readonly ended: Promise<Ended>;
   private readonly process: ChildProcess;
 
-  constructor(args: readonly string[], { env = {}, terminal = false }: CommandOptions) {
-    const node = [process.execPath, main, ...args];
+  constructor(args: readonly string[], { env = {}, terminal = false, through = [] }: CommandOptions) {
+    const node = [...through, process.execPath, main, ...args];
     const [program, ...rest] = terminal ? ["python3", "-c", onTerminal, ...node] : node;
     this.process = spawn(program!, rest, {
       env: { ...process.env, NODE_OPTIONS: "", ...env },
@@ -65,6 +65,8 @@ export class RunningCommand {
 interface CommandOptions {
   env?: NodeJS.ProcessEnv;
   terminal?: boolean;
+  /** A command line that ends by running the one appended to it. */
+  through?: readonly string[];
 }
 
 const running: RunningCommand[] = [];

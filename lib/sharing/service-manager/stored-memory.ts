@@ -1,3 +1,4 @@
+import { constants } from "node:os";
 import { CudaIpcError } from "../../errors.js";
 import type { NativeFd } from "../../native.js";
 import type { StateChange } from "../../wire/changes.js";
@@ -24,6 +25,8 @@ export class StoredMemory {
   private readonly kept = new Map<string, string[]>();
   /** Versions for which there was no room. */
   private readonly left = new Set<string>();
+  /** Versions that could not be sent: they are tried again when there is something else to store. */
+  private readonly unsent = new Set<string>();
   private readonly removals = new Set<Promise<void>>();
   private readonly stopListening: () => void;
   private recovery: Recovery | undefined;
@@ -96,8 +99,10 @@ export class StoredMemory {
   }
 
   private readonly hear = (change: StateChange): void => {
-    if (change.op === "versionAdded") this.store(this.parts.catalog.get(change.version.id));
-    else if (change.op === "versionGone" || (change.op === "versionState" && change.state === "released")) {
+    if (change.op === "versionAdded") {
+      this.unsent.clear();
+      this.storeAll();
+    } else if (change.op === "versionGone" || (change.op === "versionState" && change.state === "released")) {
       this.remove(change.id);
     }
   };
@@ -125,6 +130,7 @@ export class StoredMemory {
 
   private readonly store = (entry: CatalogEntry | undefined): void => {
     if (!this.open || entry === undefined || !canBeGiven(entry) || this.kept.has(entry.id)) return;
+    if (this.unsent.has(entry.id)) return;
     if (this.parts.ledger.version(entry.id)?.state === "released") return;
     const names = this.manager.names.of(entry);
     const { room } = this.manager;
@@ -138,6 +144,7 @@ export class StoredMemory {
     this.claim(entry, names);
     this.send(entry, names).catch((error) => {
       this.failed(error);
+      this.unsent.add(entry.id);
       // Whatever of it may have arrived.
       this.remove(entry.id);
     });
@@ -167,8 +174,8 @@ export class StoredMemory {
     this.kept.delete(version);
     this.left.delete(version);
     this.manager.room.used -= names.length;
-    for (const name of names) this.line.remove(name).catch(this.failed);
-    const removal = new Promise<void>((resolve) => this.sync(resolve, () => this.removed(version)));
+    const sent = Promise.all(names.map((name) => this.line.remove(name)));
+    const removal = new Promise<void>((resolve) => this.sync(resolve, sent, () => this.removed(version)));
     this.removals.add(removal);
     void removal.then(() => this.removals.delete(removal));
   }
@@ -182,16 +189,26 @@ export class StoredMemory {
   }
 
   /** `then`, when the manager has acted on all that was sent, however late; `settle` after a bounded time. */
-  private sync(settle: () => void, then = () => {}): void {
+  private sync(settle: () => void, sent: Promise<unknown> = Promise.resolve(), then = () => {}): void {
     const late = (error: unknown) => {
       this.failed(error);
       settle();
     };
-    this.line.barrier(late).then(() => {
-      then();
-      settle();
-    }, late);
+    Promise.all([sent, this.line.barrier(late)])
+      .catch((error) => {
+        // A manager that is gone has nothing in store.
+        if (!isGone(error)) throw error;
+      })
+      .then(() => {
+        then();
+        settle();
+      })
+      .catch(late);
   }
+}
+
+function isGone({ errno }: CudaIpcError): boolean {
+  return errno === constants.errno.ECONNREFUSED || errno === constants.errno.ENOENT;
 }
 
 /** Closes what came back under these names; how many there were. */
