@@ -134,9 +134,10 @@ test.each([{ store: true }, { store: false }])(
     // Who connects meanwhile waits for the next one.
     const late = await startWorker();
     const attaching = late.call("attach", "set", { socket });
+    const refused = expect(attaching).rejects.toMatchObject({ code: "ERR_CUDA_IPC_NO_SET" });
     await late.event("connected");
     const second = await startService(manager, socket, {}, env);
-    await expect(attaching).rejects.toMatchObject({ code: "ERR_CUDA_IPC_NO_SET" });
+    await refused;
     await second.load("set", someTensors());
     const again = await late.call<number>("attach", "set", { socket });
     await late.call("release", again);
