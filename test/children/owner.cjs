@@ -46,11 +46,11 @@ serve({
     fdsBefore = inspect.openFds();
   },
   async listen(options) {
-    const listening = await Owner.listen(options);
+    const id = adopt(await Owner.listen(options));
     // It rehearses in its next turns, with descriptors of its own: tests count what is there otherwise.
     await new Promise(setImmediate);
-    await listening.rehearsal;
-    return adopt(listening);
+    await owner.rehearsal;
+    return id;
   },
   /** Emits "takenover" when it has become the owner. */
   async standby(options) {
