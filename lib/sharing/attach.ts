@@ -21,6 +21,8 @@ setImmediate(() => {
   loadRehearsal()
     .rehearse(() => attached)
     .catch(() => {});
+  // Refused, but compiled by that.
+  attach("").catch(() => {});
 }).unref();
 
 /**

@@ -22,6 +22,7 @@ export function granted(lease: string, entry: CatalogEntry): Omit<Body<OwnerMess
   };
 }
 
+// Every version has a list of its own.
 const manifests = new WeakMap<CatalogEntry["tensors"], EncodedMessage>();
 
 /**

@@ -41,13 +41,19 @@ const patienceMs = 10_000;
 const clients = new Map<string, OwnerClient>();
 
 /** This environment's client of the owner on that socket: one connection, however many leases. */
-export function clientOf(socket: string): OwnerClient {
+export function clientOf(socket: string, addon: AttachAddon = native): OwnerClient {
   let client = clients.get(socket);
   if (client === undefined) {
-    client = new OwnerClient(socket);
+    client = new OwnerClient(socket, addon);
     clients.set(socket, client);
   }
   return client;
+}
+
+/** Of a client that has nothing any more. */
+export function forgetClient(socket: string): void {
+  clients.get(socket)?.disconnect();
+  clients.delete(socket);
 }
 
 /**

@@ -1,5 +1,5 @@
 import type { TensorEntry } from "../loading/plan.js";
-import { type NativeFileLock, native } from "../native.js";
+import { type NativeFd, type NativeFileLock, native } from "../native.js";
 import { randomId } from "./ids.js";
 import { OwnerServer } from "./owner-server.js";
 import { newOwnerParts } from "./owner-state.js";
@@ -18,27 +18,34 @@ export async function rehearseServing(signal: AbortSignal): Promise<void> {
   if (rehearsed) return;
   rehearsed = true;
   const memory = native.createMemfd("cuda-ipc rehearsal", bytes);
-  const server = play(memory);
-  const dial = () => {
-    const [near, fd] = native.socketPair();
-    server.accept(native.adoptChannel(fd));
-    return near;
-  };
   try {
-    for (let n = 0; n < times && !signal.aborted; n++) await rehearseAttach(dial);
+    for (let n = 0; n < times && !signal.aborted; n++) await serveOne(memory);
   } finally {
-    server.close();
     memory.close();
   }
 }
 
-function play(fd: ReturnType<typeof native.createMemfd>): OwnerServer {
+/** By a server that has never seen this process before. */
+async function serveOne(memory: NativeFd): Promise<void> {
+  const server = play(memory);
+  try {
+    await rehearseAttach(() => {
+      const [near, fd] = native.socketPair();
+      server.accept(native.adoptChannel(fd));
+      return near;
+    });
+  } finally {
+    server.close();
+  }
+}
+
+function play(fd: NativeFd): OwnerServer {
   const parts = newOwnerParts(undefined);
   const slab = { id: randomId(), device: "0", bytes, sharing: "vmm" as const, fd };
   const facts = { id: randomId(), set: rehearsedSet, writable: false, pinned: false, source: "" };
   parts.catalog.publish(facts, "vmm", {
     ...{ sharing: "vmm", slabs: [slab], checksum: randomId(), source: "", contentKey: null },
-    tensors: rehearsedTensors as TensorEntry[],
+    tensors: [...rehearsedTensors] as TensorEntry[],
   });
   const never = () => {
     throw new Error("There is no hand-over in a rehearsal.");
@@ -58,7 +65,7 @@ function play(fd: ReturnType<typeof native.createMemfd>): OwnerServer {
   });
   return new OwnerServer(randomId(), parts.ledger, parts.catalog, {
     allowUids: [process.getuid?.() ?? 0],
-    connections: times,
+    connections: 1,
     locks: parts.locks,
     succession,
     onPeerError: () => {},

@@ -6,7 +6,7 @@ import { packTensors } from "../wire/manifest.js";
 import type { Body, ClientMessage, OwnerMessages } from "../wire/messages.js";
 import { attachRequest } from "./attach-options.js";
 import { randomId } from "./ids.js";
-import { type AttachAddon, OwnerClient } from "./owner-client.js";
+import { type AttachAddon, clientOf, forgetClient } from "./owner-client.js";
 import { software } from "./software.js";
 
 /** By then V8 has seen often enough what kinds of values come where: more makes no difference that can be measured. */
@@ -40,13 +40,13 @@ export async function rehearseAttach(dial: () => NativeChannel): Promise<void> {
     devices: async () => [],
     openSlab: async () => mapping,
   };
-  const client = new OwnerClient(socket, addon);
+  const client = clientOf(socket, addon);
   try {
     const weights = await client.attach(request, limits);
     weights.tensor("tensor 0");
     await weights.release({ after: null });
   } finally {
-    client.disconnect();
+    forgetClient(socket);
   }
 }
 

@@ -95,7 +95,9 @@ void Listener::on_ready(uint32_t, Clock::time_point) {
       failing_ = true;
     }
   }
-  for (auto& channel : channels) handlers_.on_connection(std::move(channel));
+  for (const auto& channel : channels) handlers_.on_connection(channel);
+  // A listener wants to know each of its peers. That is read here, while the event loop's thread wakes up.
+  for (const auto& channel : channels) channel->peer();
   if (error) handlers_.on_error(std::move(*error));
 }
 
@@ -110,7 +112,6 @@ bool Listener::accept_one(std::shared_ptr<Channel>& channel, std::unique_ptr<Err
   }
   try {
     Peer peer = read_peer(socket.get());
-    describe_peer(peer);  // here and not on the event loop: a listener wants to know each of its peers
     channel = std::make_shared<Channel>(std::move(socket), std::move(peer));
     return true;
   } catch (const Error& failure) {  // no descriptor left to hold its process with: it sees its connection end
