@@ -95,9 +95,7 @@ void Listener::on_ready(uint32_t, Clock::time_point) {
       failing_ = true;
     }
   }
-  for (const auto& channel : channels) handlers_.on_connection(channel);
-  // A listener wants to know each of its peers. That is read here, while the event loop's thread wakes up.
-  for (const auto& channel : channels) channel->peer();
+  for (auto& channel : channels) handlers_.on_connection(std::move(channel));
   if (error) handlers_.on_error(std::move(*error));
 }
 
@@ -112,6 +110,7 @@ bool Listener::accept_one(std::shared_ptr<Channel>& channel, std::unique_ptr<Err
   }
   try {
     Peer peer = read_peer(socket.get());
+    describe_peer(peer);  // here and not on the event loop: a listener wants to know each of its peers
     channel = std::make_shared<Channel>(std::move(socket), std::move(peer));
     return true;
   } catch (const Error& failure) {  // no descriptor left to hold its process with: it sees its connection end

@@ -57,5 +57,10 @@ test.each(sharings)("%s: killed, its workers keep what they have mapped", async 
   await worker.call("release", key);
   expect(await worker.call("computeChecksum", second)).toBe(checksum);
   await worker.call("release", second);
+  // What is left of them is their contexts.
+  for (const child of [worker, late]) {
+    child.kill();
+    await child.exited;
+  }
   await expectMemoryBack(before);
 });
