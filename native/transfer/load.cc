@@ -16,9 +16,9 @@ LoadResult load(const LoadPlan& plan, LoadObserver& observer) {
     const ContextScope scope(plan.device);
     StagingRing ring(plan.device, readers.staging_bytes(), [&](size_t bytes) { observer.arrived(bytes); });
     while (const auto part = readers.next()) {
-      auto chunk = ring.take();
-      const unsigned char* from = readers.read(*part, chunk->memory.data());
-      ring.copy(std::move(chunk), from, plan.base + part->target, part->bytes);
+      StagingRing::Chunk& chunk = ring.take();
+      const unsigned char* from = readers.read(*part, chunk.memory->data());
+      ring.copy(chunk, from, plan.base + part->target, part->bytes);
       observer.landing(ring.stream(), part->target, part->bytes);
     }
     ring.drain();

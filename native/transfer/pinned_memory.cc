@@ -49,6 +49,10 @@ unsigned char* map_aligned(size_t bytes) {
 PinnedMemory::PinnedMemory(int device, size_t bytes)
     : device_(device), bytes_(bytes), data_(map_aligned(round_up(bytes))) {}
 
+size_t PinnedMemory::mapped_bytes() const {
+  return round_up(bytes_);
+}
+
 void PinnedMemory::lock() {
   if (locked_) return;
   const cu::CUresult result = driver().cuMemHostRegister(data_, bytes_, cu::CU_MEMHOSTREGISTER_PORTABLE);
@@ -60,7 +64,7 @@ void PinnedMemory::lock() {
 PinnedMemory::~PinnedMemory() {
   if (locked_) undo(device_, [this](const cu::Table& table) { table.cuMemHostUnregister(data_); });
   // Left alone while the process exits: a copy may still be reading it.
-  if (!process_is_exiting()) ::munmap(data_, round_up(bytes_));
+  if (!process_is_exiting()) ::munmap(data_, mapped_bytes());
 }
 
 }  // namespace cuda_ipc

@@ -18,7 +18,12 @@ class PinnedMemory {
   PinnedMemory& operator=(const PinnedMemory&) = delete;
 
   unsigned char* data() const { return data_; }
-  // Locks it, if it is not locked yet. With the device's context current.
+  size_t bytes() const { return bytes_; }
+  // What it takes of the host's memory: whole huge pages.
+  size_t mapped_bytes() const;
+  bool locked() const { return locked_; }
+  // Locks it, if it is not locked yet, for the copies of every device: all contexts of this process take it
+  // for locked, those that come later, too. With the device's context current, which is never released.
   void lock();
 
  private:

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "memory/undo.h"
+#include "transfer/staging_store.h"
 
 namespace cuda_ipc {
 
@@ -10,7 +11,14 @@ namespace {
 
 constexpr size_t kMostChunks = 2;  // one is read into while the other is copied; a third gains nothing
 
+std::unique_ptr<PinnedMemory> kept_or_new(int device, size_t bytes) {
+  auto kept = staging_store().take(bytes);
+  return kept ? std::move(kept) : std::make_unique<PinnedMemory>(device, bytes);
+}
+
 }  // namespace
+
+StagingRing::Chunk::Chunk(int device, size_t bytes) : copied(device), memory(kept_or_new(device, bytes)) {}
 
 StagingRing::StagingRing(int device, size_t chunk_bytes, std::function<void(size_t)> arrived)
     : device_(device),
@@ -19,32 +27,32 @@ StagingRing::StagingRing(int device, size_t chunk_bytes, std::function<void(size
       stream_(device, cu::CU_STREAM_NON_BLOCKING) {}
 
 StagingRing::~StagingRing() {
-  if (idle_) return;
   // On the way out of a failure: what is enqueued must not outlive the copies' source, nor their target's
-  // owner.
-  undo(device_, [this](const cu::Table& table) { table.cuStreamSynchronize(stream_.get()); });
+  // owner. Where that cannot be had, the memory is nobody else's.
+  if (!idle_)
+    undo(device_, [this](const cu::Table& table) {
+      idle_ = table.cuStreamSynchronize(stream_.get()) == cu::CUDA_SUCCESS;
+    });
+  if (!idle_) return;
+  for (Chunk& chunk : chunks_) staging_store().give(std::move(chunk.memory));
 }
 
-std::unique_ptr<StagingRing::Chunk> StagingRing::take() {
+StagingRing::Chunk& StagingRing::take() {
   if (!in_flight_.empty() && in_flight_.front()->copied.reached()) return pop_arrived();
-  if (chunks_made_ == kMostChunks) {
+  if (chunks_.size() == kMostChunks) {
     in_flight_.front()->copied.wait();
     return pop_arrived();
   }
-  auto chunk = std::make_unique<Chunk>(device_, chunk_bytes_);
-  ++chunks_made_;
-  return chunk;
+  return chunks_.emplace_back(device_, chunk_bytes_);
 }
 
-void StagingRing::copy(std::unique_ptr<Chunk> chunk, const unsigned char* from, cu::CUdeviceptr to,
-                       size_t bytes) {
-  chunk->in_flight = bytes;
+void StagingRing::copy(Chunk& chunk, const unsigned char* from, cu::CUdeviceptr to, size_t bytes) {
+  chunk.in_flight = bytes;
   idle_ = false;
-  chunk->memory.lock();
-  in_flight_.push_back(std::move(chunk));
-  const Chunk& last = *in_flight_.back();
+  chunk.memory->lock();
+  in_flight_.push_back(&chunk);
   CUDA_IPC_CHECK(cuMemcpyHtoDAsync(to, from, bytes, stream_.get()));
-  last.copied.record(stream_);
+  chunk.copied.record(stream_);
 }
 
 void StagingRing::drain() {
@@ -56,10 +64,10 @@ void StagingRing::drain() {
   idle_ = true;
 }
 
-std::unique_ptr<StagingRing::Chunk> StagingRing::pop_arrived() {
-  auto chunk = std::move(in_flight_.front());
+StagingRing::Chunk& StagingRing::pop_arrived() {
+  Chunk& chunk = *in_flight_.front();
   in_flight_.pop_front();
-  arrived_(chunk->in_flight);
+  arrived_(chunk.in_flight);
   return chunk;
 }
 

@@ -12,12 +12,13 @@
 namespace cuda_ipc {
 
 // Used by one thread, with the device's context current. Nothing is in flight any more once it is destroyed.
+// Its memory comes from the loads before, and is left to the next one, see StagingStore.
 class StagingRing {
  public:
   struct Chunk {
-    Chunk(int device, size_t bytes) : memory(device, bytes), copied(device) {}
-    PinnedMemory memory;
+    Chunk(int device, size_t bytes);
     Event copied;
+    std::unique_ptr<PinnedMemory> memory;
     size_t in_flight = 0;  // bytes
   };
 
@@ -27,28 +28,29 @@ class StagingRing {
   StagingRing(const StagingRing&) = delete;
   StagingRing& operator=(const StagingRing&) = delete;
 
-  // A chunk that nothing reads any more. Chunks are made only as they are needed, while the copies before are
-  // still running: small loads pin little, and pinning goes on beside other threads' reads and copies.
-  std::unique_ptr<Chunk> take();
-  // Begins to copy `bytes` that lie at `from` in the chunk, and takes it back.
-  void copy(std::unique_ptr<Chunk> chunk, const unsigned char* from, cu::CUdeviceptr to, size_t bytes);
+  // A chunk that nothing reads any more, for the next copy. Chunks are made only as they are needed, while
+  // the copies before are still running: small loads pin little, and pinning goes on beside other threads'
+  // reads and copies.
+  Chunk& take();
+  // Begins to copy `bytes` that lie at `from` in the chunk that was taken last.
+  void copy(Chunk& chunk, const unsigned char* from, cu::CUdeviceptr to, size_t bytes);
   // Waits until everything has arrived, and what was enqueued behind it is done.
   void drain();
   // Where the copies are enqueued, in order.
   cu::CUstream stream() const { return stream_.get(); }
 
-  size_t pinned_bytes() const { return chunks_made_ * chunk_bytes_; }
+  size_t pinned_bytes() const { return chunks_.size() * chunk_bytes_; }
 
  private:
-  std::unique_ptr<Chunk> pop_arrived();
+  Chunk& pop_arrived();
 
   int device_;
   size_t chunk_bytes_;
   std::function<void(size_t)> arrived_;
-  size_t chunks_made_ = 0;
   bool idle_ = true;  // nothing was enqueued since the last drain()
   Stream stream_;
-  std::deque<std::unique_ptr<Chunk>> in_flight_;  // oldest first; goes before the stream
+  std::deque<Chunk> chunks_;      // go before the stream
+  std::deque<Chunk*> in_flight_;  // oldest first
 };
 
 }  // namespace cuda_ipc
