@@ -26,9 +26,10 @@ export async function readJournal(file: string): Promise<StoredState | undefined
 
 function* changes(lines: readonly string[]) {
   for (let index = 1; index < lines.length; index++) {
-    const value = parsed(lines, index);
+    const group = parsed(lines, index);
+    if (!Array.isArray(group)) throw damaged(index, "it is no list of changes");
     try {
-      yield checkedChange(value);
+      for (const change of group) yield checkedChange(change);
     } catch (error) {
       throw damaged(index, (error as Error).message, error);
     }

@@ -4,7 +4,7 @@ import type { StateChange } from "../wire/changes.js";
 import { bootId } from "./process-key.js";
 import type { StoredState } from "./stored-state.js";
 
-export const journalFormat = 1;
+export const journalFormat = 2;
 
 /** So long a journal is not worth writing anew, however little of it is still true. */
 const smallBytes = 1024 * 1024;
@@ -19,8 +19,10 @@ export interface JournalOptions {
 }
 
 /**
- * What a successor must know, on paper: a header, then one change to a line. A change is written before anybody is
- * told of it. The file outlives its writer and not the machine, as the memory it speaks of, so nothing is synced.
+ * What a successor must know, on paper: a header, then what one operation changed to a line. That is written before
+ * anybody is told of it. Whoever dies while he writes leaves a part of a line, which is skipped, and never a part of an
+ * operation, such as a version superseded by none. The file outlives its writer and not the machine, as the memory it
+ * speaks of, so nothing is synced.
  */
 export class Journal {
   private fd: number | undefined;
@@ -42,11 +44,11 @@ export class Journal {
 
   readonly write = (changes: readonly StateChange[]): void => {
     if (this.fd === undefined) return;
-    const lines = Buffer.from(toLines(changes));
+    const line = Buffer.from(toLine(changes));
     try {
       // Half a line must never be followed by another: then the whole file is written anew.
-      if (writeSync(this.fd, lines) !== lines.length) throw new Error("no space left");
-      this.bytes += lines.length;
+      if (writeSync(this.fd, line) !== line.length) throw new Error("no space left");
+      this.bytes += line.length;
     } catch (error) {
       this.failed(error);
       return;
@@ -135,8 +137,13 @@ export class Journal {
   }
 }
 
+/** Of a file that is in its place when it is whole. */
 function toLines(changes: Iterable<StateChange>): string {
   let text = "";
-  for (const change of changes) text += `${JSON.stringify(change)}\n`;
+  for (const change of changes) text += toLine([change]);
   return text;
+}
+
+function toLine(changes: readonly StateChange[]): string {
+  return `${JSON.stringify(changes)}\n`;
 }

@@ -3,7 +3,7 @@ import { values } from "./values.js";
 
 const { count, id, orNull, setName, sharing, uuid, word } = values;
 
-// What an owner's state is made of: a line of the recovery journal is one change, and so is what a standby hears.
+// What an owner's state is made of: a line of the recovery journal is a list of changes, and so is what a standby hears.
 
 const digest = Type.String({ pattern: "^[0-9a-f]{64}$" });
 

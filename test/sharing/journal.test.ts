@@ -1,4 +1,4 @@
-import { closeSync, openSync, readFileSync, statSync } from "node:fs";
+import { closeSync, openSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import type { CudaIpcError } from "../../dist/lib/index.js";
@@ -60,7 +60,39 @@ test("a change is in the file when write returns, in one piece", () => {
   const { file, write } = start();
   write(published);
   const lines = readFileSync(file, "utf8").trimEnd().split("\n");
-  expect(lines.slice(1).map((line) => JSON.parse(line))).toEqual(published);
+  expect(lines.slice(1).map((line) => JSON.parse(line))).toEqual([published]);
+});
+
+test("whoever dies while he writes has made a change as a whole, or not at all", async () => {
+  const { file, write } = start();
+  const { version } = changes.versionAdded as Extract<StateChange, { op: "versionAdded" }>;
+  const { lock } = changes.lockHeld as Extract<StateChange, { op: "lockHeld" }>;
+  const next = { ...version, id: "9".repeat(32), number: 4 };
+  const stateOf = (id: string, name: string) =>
+    ({ op: "versionState", id, state: name, pinned: false, handedBack: false }) as StateChange;
+  const groups: StateChange[][] = [
+    published,
+    [granted(1) as StateChange, granted(2) as StateChange],
+    // What a load does to the version before it.
+    [{ op: "versionAdded", version: next }, stateOf(version.id, "superseded"), stateOf(next.id, "current")],
+    // A lock that its holder takes up under another name.
+    [changes.lockHeld!],
+    [{ op: "lockFreed", lock: lock.lock }, changes.process!, changes.lockHeld!],
+  ];
+  const states = [[...state.changes()]];
+  const ends = [statSync(file).size];
+  for (const group of groups) {
+    write(group);
+    states.push([...state.changes()]);
+    ends.push(statSync(file).size);
+  }
+  const whole = readFileSync(file);
+  const torn = `${file}.torn`;
+  for (let length = ends[0]!; length <= whole.length; length++) {
+    writeFileSync(torn, whole.subarray(0, length), { mode: 0o600 });
+    const made = ends.filter((end) => end <= length).length - 1;
+    expect([...(await readJournal(torn))!.changes()], `${length} bytes`).toEqual(states[made]);
+  }
 });
 
 test("it is written anew when little of it is true any more", async () => {

@@ -72,19 +72,20 @@ test("a stale socket is replaced, anything else is not", async () => {
 
 test("the last line of the journal may be torn", async () => {
   const { journal, socket, loaded } = await aftermath();
-  appendFileSync(journal, '{"op":"leaseEnded","id":"');
+  appendFileSync(journal, '[{"op":"leaseEnded","id":"');
   const { owner } = await startSuccessor(socket);
   await owner.whenRecovered();
   expect(owner.current("set")).toMatchObject({ id: loaded.id, refCount: 1 });
-  expect(readFileSync(journal, "utf8")).toMatch(/\}\n$/);
+  expect(readFileSync(journal, "utf8")).toMatch(/\]\n$/);
 });
 
 test.each([
-  ["a line that is not JSON", (text: string) => text.replace(/\n\{"op":"version/, '\nx{"op":"version')],
+  ["a line that is not JSON", (text: string) => text.replace(/\n\[\{"op":"version/, '\nx[{"op":"version')],
+  ["a line that is no list", (text: string) => text.replace(/\n\[\{.*\}\]\n/, '\n{"op":"versionAdded"}\n')],
   ["a change that does not exist", (text: string) => text.replace("leaseGranted", "leaseDoubled")],
   ["a value of the wrong kind", (text: string) => text.replace(/"pid":\d+,"startTime":"\d+","uid"/, '"uid"')],
-  ["a lease of an unknown version", (text: string) => text.replace(/\n\{"op":"versionAdded".*?\n/, "\n")],
-  ["another format", (text: string) => text.replace('"journal":1', '"journal":2')],
+  ["a lease of an unknown version", (text: string) => text.replace(/\n\[\{"op":"versionAdded".*?\n/, "\n")],
+  ["another format", (text: string) => text.replace('"journal":2', '"journal":1')],
   ["no header", (text: string) => text.slice(text.indexOf("\n") + 1)],
 ])("a damaged journal (%s) is put aside and told of, and the owner starts without it", async (_, damage) => {
   const { journal, socket, worker, key } = await aftermath();
