@@ -2,6 +2,7 @@ import { CudaIpcError } from "../errors.js";
 import { type Access, type NativeAddon, native } from "../native.js";
 import type { ClientConnection, ClientRequestOptions, ReplyTo } from "../wire/client.js";
 import type { RequestMessage, RequestType } from "../wire/messages.js";
+import { timedOut } from "../wire/pending.js";
 import { attachSteps } from "./attach-steps.js";
 import { Attachment } from "./attachment.js";
 import { bringUpDriver } from "./bring-up.js";
@@ -13,7 +14,7 @@ import { LockClient } from "./lock-client.js";
 import { type Mapper, mapSlabs } from "./map-slabs.js";
 import { openAttached } from "./open-attached.js";
 import { type Dialer, OwnerLink } from "./owner-link.js";
-import { attemptUntil, type RequestLimits, withLimits } from "./patience.js";
+import { attemptUntil, countdown, type RequestLimits, withLimits } from "./patience.js";
 import { resumeLeases } from "./resume.js";
 import { type LatestOptions, type LeaseService, Weights } from "./weights.js";
 
@@ -144,26 +145,34 @@ export class OwnerClient implements LeaseService {
     // That takes longer than all of the rest: it goes on beside it.
     bringUpDriver(this.addon);
     const lease = randomId();
+    const left = countdown(limits);
+    // Whoever has given up does not wait for the owner's word on the end either: it may be what he did not get.
+    let patient = true;
+    const end = async (id: string) => {
+      const ended = this.end(id);
+      if (patient) await ended;
+    };
     let opening!: Promise<Attachment>;
     const onReply = (granted: ReplyTo<"attach">) => {
       attachSteps.tell?.("answered");
       this.granted.add(lease);
-      const manifest = withLimits(granted.manifest, limits, unreachable);
-      opening = openAttached({ ...granted, manifest }, request.access, (id) => this.end(id), this.addon);
+      const manifest = withLimits(granted.manifest, left(), timedOut);
+      opening = openAttached({ ...granted, manifest }, request.access, end, this.addon);
       opening.catch(() => {});
     };
-    const { line } = await this.request("attach", { ...request, lease }, { ...limits, onReply }, lease);
+    const { line } = await this.request("attach", { ...request, lease }, { ...left(), onReply }, lease);
+    let attachment: Attachment;
     try {
-      const weights = this.hold(await opening, request.access, line);
-      if (limits.signal?.aborted) {
-        await weights.release({ after: null });
-        throw limits.signal.reason;
-      }
-      return weights;
+      attachment = await opening;
     } catch (error) {
-      await this.end(lease);
+      patient = !limits.signal?.aborted && !hasCode(error, "TIMEOUT");
+      await end(lease);
       throw error;
     }
+    if (!limits.signal?.aborted) return this.hold(attachment, request.access, line);
+    patient = false;
+    await attachment.end(null);
+    throw limits.signal.reason;
   }
 
   private async retainNow(attachment: Attachment, access: Access, limits: RequestLimits): Promise<Weights> {
@@ -236,19 +245,21 @@ export class OwnerClient implements LeaseService {
     asking: Asking<K>,
     lease?: string,
   ): Promise<Granted<K>> {
-    const { timeout, signal, onReply } = asking;
+    const { signal, onReply } = asking;
+    const left = countdown(asking);
     return this.link.whileNeeded(async () => {
       const lingering = this.held.size === 0 ? this.link.open : undefined;
-      const line =
-        this.link.open ?? (await withLimits(this.link.connect(), { timeout, signal }, unreachable));
+      const line = this.link.open ?? (await withLimits(this.link.connect(), left(), unreachable));
       attachSteps.tell?.("connected");
       try {
-        const reply = line.request(type, body as never, { signal, timeoutMs: timeout, onReply });
+        const reply = line.request(type, body as never, { signal, timeoutMs: left().timeout, onReply });
         attachSteps.tell?.("asked");
         return { ...(await reply), line };
       } catch (error) {
         // That owner ended while nobody needed it: whoever listens there now is asked, as if there had been no line.
-        if (line === lingering && isLost(error)) return this.request(type, body, asking, lease);
+        if (line === lingering && isLost(error)) {
+          return this.request(type, body, { ...left(), onReply }, lease);
+        }
         // Granted or not: where nobody has answered nobody can tell, and it is given back.
         const unanswered = line.closed ? line.greeted : isUnanswered(error) || signal?.aborted;
         if (lease !== undefined && unanswered) this.giveBack(lease);

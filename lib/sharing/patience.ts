@@ -16,6 +16,12 @@ export function* retryDelays(): Generator<number, never> {
     yield wait * (0.5 + Math.random());
 }
 
+/** What is left of the limits, whenever asked: an operation of several steps has one time for all of them. */
+export function countdown({ timeout, signal }: RequestLimits): () => RequestLimits {
+  const until = performance.now() + (timeout ?? 0);
+  return () => ({ timeout: timeout && Math.max(Math.ceil(until - performance.now()), 1), signal });
+}
+
 /** The promise's outcome, unless the limits are reached first: then the signal's reason, or `late()`. */
 export function withLimits<T>(
   promise: Promise<T>,
@@ -56,11 +62,11 @@ export async function attemptUntil<T>(
   passes: (error: unknown) => Promise<boolean>,
 ): Promise<T> {
   const until = performance.now() + (timeout ?? Number.POSITIVE_INFINITY);
+  const left = countdown({ timeout, signal });
   const delays = retryDelays();
   for (;;) {
-    const left = until - performance.now();
     try {
-      return await attempt({ timeout: timeout === undefined ? undefined : Math.max(left, 1), signal });
+      return await attempt(left());
     } catch (error) {
       if (signal?.aborted || !(await passes(error))) throw error;
       const wait = delays.next().value;
