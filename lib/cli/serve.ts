@@ -30,7 +30,7 @@ export function addServe(program: Command): void {
     .addOption(new Option("--sharing <kind>", "default: vmm where the device has it").choices(["vmm", "ipc"]))
     .option("--writable", "let workers attach for writing", false)
     .addOption(
-      new Option("--io <kind>", "how files are read: from the page cache, past it, or by what it holds")
+      new Option("--io <kind>", "how files are read: by what the page cache holds, through it, or past it")
         .choices(["auto", "buffered", "direct"])
         .default("auto"),
     )
@@ -38,7 +38,7 @@ export function addServe(program: Command): void {
     .addOption(
       new Option(
         "--service-manager <when>",
-        "store the memory with systemd, to be found again after a restart",
+        "store the memory with systemd, to be found again after a restart; auto: where the unit has a store",
       )
         .choices(["auto", "yes", "no"])
         .default("auto"),

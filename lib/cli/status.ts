@@ -12,7 +12,7 @@ interface Options {
 export function addStatus(program: Command): void {
   program
     .command("status")
-    .description("Ask an owner what it holds, and who holds that.")
+    .description("Ask an owner what it holds, who holds that, and which locks are held.")
     .addOption(socketOption())
     .option("--timeout <ms>", "how long to wait for the answer", wholeNumber, 10_000)
     .addOption(jsonOption())

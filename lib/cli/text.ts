@@ -8,7 +8,7 @@ export function bytesText(bytes: number): string {
   ] as const) {
     if (bytes >= size) return `${(bytes / size).toFixed(bytes >= 100 * size ? 0 : 2)} ${unit}`;
   }
-  return `${bytes} B`;
+  return `${Math.round(bytes)} B`;
 }
 
 export const rateText = (bytesPerSecond: number): string => `${bytesText(bytesPerSecond)}/s`;

@@ -21,7 +21,7 @@ export interface OpenedFile {
 export async function withFile<T>(path: string, use: (file: OpenedFile) => Promise<T>): Promise<T> {
   // Without O_NONBLOCK the opening of a FIFO waits for a writer, on one of libuv's four threads.
   const handle = await fs.open(path, constants.O_RDONLY | constants.O_NONBLOCK).catch((cause) => {
-    throw systemFailure(path, "open", cause);
+    throw fileFailure(path, "open", cause);
   });
   try {
     const facts = await handle.stat({ bigint: true });
@@ -41,7 +41,7 @@ export async function readAt(file: OpenedFile, position: number, bytes: number):
     const { bytesRead } = await file.handle
       .read(buffer, filled, bytes - filled, position + filled)
       .catch((cause) => {
-        throw systemFailure(file.path, "read", cause);
+        throw fileFailure(file.path, "read", cause);
       });
     if (bytesRead === 0) break;
     filled += bytesRead;
@@ -77,12 +77,22 @@ export async function readHeader(file: OpenedFile): Promise<Buffer> {
   return header;
 }
 
-export function systemFailure(path: string, call: string, cause: NodeJS.ErrnoException): CudaIpcError {
+const advice: Readonly<Record<string, string>> = {
+  ENOENT: "There is nothing of that name: check the path.",
+  EACCES: "This user may not: check the permissions of the file and of its folders.",
+  ENOSPC: "The disk is full: make room, or choose another one.",
+  EMFILE: "This process has no more file descriptors: raise the limit (ulimit -n).",
+  ENFILE: "The system has no more file descriptors.",
+};
+
+/** Says what the system refused to do with a file. */
+export function fileFailure(path: string, call: string, cause: NodeJS.ErrnoException): CudaIpcError {
   const errno = cause.errno === undefined ? undefined : Math.abs(cause.errno);
-  return new CudaIpcError("ERR_CUDA_IPC_SYSTEM", `${path}: ${call} failed: ${cause.message}`, {
-    errno,
-    call,
-    details: { path },
-    cause,
-  });
+  const reason = cause.code ?? "";
+  const limit = reason === "EMFILE" || reason === "ENFILE";
+  return new CudaIpcError(
+    limit ? "ERR_CUDA_IPC_FD_LIMIT" : "ERR_CUDA_IPC_FILE",
+    `${path}: ${call} failed${advice[reason] ? ` (${reason}). ${advice[reason]}` : `: ${cause.message}`}`,
+    { errno, call, details: { path }, cause },
+  );
 }

@@ -4,7 +4,7 @@ import path from "node:path";
 import { crypto } from "../crypto.js";
 import { invalidArgument } from "../errors.js";
 import type { Dtype } from "./dtypes.js";
-import { type OpenedFile, readHeader, systemFailure, withFile } from "./file.js";
+import { fileFailure, type OpenedFile, readHeader, withFile } from "./file.js";
 import { parseHeader } from "./header.js";
 import { quote, refusal } from "./rules.js";
 import { readIndex, type ShardIndex } from "./shards.js";
@@ -96,7 +96,7 @@ async function isFolder(location: string): Promise<boolean | undefined> {
   } catch (cause) {
     const error = cause as NodeJS.ErrnoException;
     if (error.code === "ENOENT" || error.code === "ENOTDIR") return undefined;
-    throw systemFailure(location, "stat", error);
+    throw fileFailure(location, "stat", error);
   }
 }
 

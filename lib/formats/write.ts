@@ -3,7 +3,7 @@ import type { FileHandle } from "node:fs/promises";
 import { crypto } from "../crypto.js";
 import { invalidArgument } from "../errors.js";
 import { type Dtype, dtypeRank, elementsPerByteBoundary, isDtype, tensorBytes } from "./dtypes.js";
-import { maxHeaderBytes, systemFailure } from "./file.js";
+import { fileFailure, maxHeaderBytes } from "./file.js";
 import { metadataKey } from "./header.js";
 
 type Chunks = Iterable<ArrayBufferView> | AsyncIterable<ArrayBufferView>;
@@ -43,7 +43,7 @@ export async function writeSafetensors(
   const header = encodeHeader(ordered, metadata);
   const partial = `${path}.${crypto().randomBytes(6).toString("hex")}.partial`;
   const handle = await fs.open(partial, "wx").catch((cause) => {
-    throw systemFailure(partial, "open", cause);
+    throw fileFailure(partial, "open", cause);
   });
   try {
     const file = new Output(partial, handle, signal);
@@ -54,7 +54,7 @@ export async function writeSafetensors(
       await handle.close();
     }
     await fs.rename(partial, path).catch((cause) => {
-      throw systemFailure(path, "rename", cause);
+      throw fileFailure(path, "rename", cause);
     });
     return { bytes: file.bytes };
   } catch (error) {
@@ -172,7 +172,7 @@ class Output {
       this.signal?.throwIfAborted();
       const length = Math.min(pieceBytes, bytes.length - at);
       const { bytesWritten } = await this.handle.write(bytes, at, length).catch((cause) => {
-        throw systemFailure(this.path, "write", cause);
+        throw fileFailure(this.path, "write", cause);
       });
       at += bytesWritten;
       this.bytes += bytesWritten;

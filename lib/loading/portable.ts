@@ -1,6 +1,6 @@
 import { writev } from "node:fs";
 import { promisify } from "node:util";
-import { systemFailure } from "../formats/file.js";
+import { fileFailure } from "../formats/file.js";
 import { defaultAlignment } from "../formats/layout.js";
 import type { TensorSource } from "../formats/safetensors.js";
 import { type NativeFd, native } from "../native.js";
@@ -87,7 +87,7 @@ async function writeAll(fd: number, buffers: Uint8Array[], position: number): Pr
   let at = position;
   while (rest.length > 0) {
     const { bytesWritten } = await write(fd, rest, at).catch((cause) => {
-      throw systemFailure("weights in memory", "pwritev", cause);
+      throw fileFailure("weights in memory", "pwritev", cause);
     });
     at += bytesWritten;
     rest = without(rest, bytesWritten);

@@ -1,6 +1,7 @@
 import { invalidArgument } from "../errors.js";
 import type { Access } from "../native.js";
 import { isId } from "./ids.js";
+import { checkSetName } from "./set-name.js";
 import { resolveSocket } from "./socket-path.js";
 
 export interface AttachOptions {
@@ -22,9 +23,10 @@ export interface AttachOptions {
 /** The options of an attach, checked. ERR_CUDA_IPC_INVALID_ARGUMENT, ERR_CUDA_IPC_SOCKET_PATH. */
 export function attachRequest(name: string, options: AttachOptions) {
   const { version = null, checksum = null, access = "read", timeout = 10_000, signal } = options;
-  if (typeof name !== "string" || name === "")
-    throw invalidArgument("name", "the name of a weight set", name);
-  if (version !== null && !isId(version)) throw invalidArgument("version", "the id of a version", version);
+  checkSetName(name);
+  if (version !== null && !isId(version)) {
+    throw invalidArgument("version", "the id of a version (32 hex characters, not its number)", version);
+  }
   if (checksum !== null && !isId(checksum)) throw invalidArgument("checksum", "32 hex characters", checksum);
   if (access !== "read" && access !== "readwrite") {
     throw invalidArgument("access", '"read" or "readwrite"', access);

@@ -1,7 +1,9 @@
 import { EventEmitter } from "node:events";
+import { type InspectOptionsStylized, inspect } from "node:util";
 import { CudaIpcError, invalidArgument } from "../errors.js";
 import { type AttachOptions, attach } from "./attach.js";
 import { Generation } from "./generation.js";
+import { summary } from "./summary.js";
 import type { Weights } from "./weights.js";
 
 export interface FollowOptions extends Omit<AttachOptions, "version" | "checksum"> {
@@ -212,6 +214,12 @@ export class Following extends EventEmitter<FollowingEvents> implements AsyncDis
       "ERR_CUDA_IPC_CLOSED",
       `The weights ${JSON.stringify(this.name)} are not followed any more: dispose() was called.`,
     );
+  }
+
+  /** @internal */
+  [inspect.custom](depth: number | null, options: InspectOptionsStylized): string {
+    const { name, versions, moving } = this;
+    return summary("Following", { name, versions, moving }, depth, options);
   }
 }
 

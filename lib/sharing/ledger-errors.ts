@@ -26,3 +26,23 @@ export function unknownSet(set: string): CudaIpcError {
     `There is no published weight set ${JSON.stringify(set)} at this owner.`,
   );
 }
+
+const listed = (sets: readonly string[]): string =>
+  sets.length === 0 ? "It has none yet." : `It has ${sets.map((name) => JSON.stringify(name)).join(", ")}.`;
+
+/** To whoever wants to attach: which sets there are instead. */
+export function noSet(set: string, known: readonly string[]): CudaIpcError {
+  return new CudaIpcError(
+    "ERR_CUDA_IPC_NO_SET",
+    `This owner has no weight set ${JSON.stringify(set)}. ${listed(known)} Load it there, or attach to another name or socket.`,
+    { details: { set, version: null, sets: known } },
+  );
+}
+
+export function noVersion(set: string, version: string, known: readonly string[]): CudaIpcError {
+  return new CudaIpcError(
+    "ERR_CUDA_IPC_NO_VERSION",
+    `This owner has no version ${version} of weight set ${JSON.stringify(set)}: it was never published here, or it has been freed. Attach without { version } to the current one; a pinned version is not freed.`,
+    { details: { set, version, sets: known } },
+  );
+}

@@ -1,8 +1,10 @@
 import { EventEmitter } from "node:events";
+import { type InspectOptionsStylized, inspect } from "node:util";
 import { type CudaIpcError, invalidArgument } from "../errors.js";
 import { native } from "../native.js";
 import { maxLockWaitMs } from "../wire/limits.js";
 import { nativeAfter } from "./after.js";
+import { summary } from "./summary.js";
 import type { ReleaseOptions, Weights } from "./weights.js";
 
 export interface LockOptions {
@@ -101,6 +103,12 @@ export class Lock extends EventEmitter<LockEvents> implements AsyncDisposable {
   lose(error: CudaIpcError): void {
     this.gone = true;
     this.emit("lost", error);
+  }
+
+  /** @internal */
+  [inspect.custom](depth: number | null, options: InspectOptionsStylized): string {
+    const { name, held, lost } = this;
+    return summary("Lock", { name, held, lost }, depth, options);
   }
 }
 

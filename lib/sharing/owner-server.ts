@@ -7,6 +7,7 @@ import type { SetStatus } from "../wire/values.js";
 import type { Catalog, CatalogEntry } from "./catalog.js";
 import { granted, manifestOf } from "./grant.js";
 import type { Ledger, ProcessIdentity } from "./ledger.js";
+import { noSet, noVersion } from "./ledger-errors.js";
 import { LockServer } from "./lock-server.js";
 import type { LockEffects, LockTable } from "./lock-table.js";
 import { refused } from "./offer-check.js";
@@ -293,16 +294,13 @@ export class OwnerServer {
     if (orphan?.set === set && orphan.presence === "orphaned") throw ownerDied(orphan);
     if (entry === undefined || entry.set !== set) {
       const known = [...new Set(this.catalog.list().map((other) => other.set))];
-      throw new CudaIpcError(
-        version === null ? "ERR_CUDA_IPC_NO_SET" : "ERR_CUDA_IPC_NO_VERSION",
-        `This owner has no ${version === null ? "" : `version ${version} of `}weight set ${JSON.stringify(set)}. It has ${known.length === 0 ? "none" : known.map((name) => JSON.stringify(name)).join(", ")}.`,
-        { details: { set, version, sets: known } },
-      );
+      throw version === null ? noSet(set, known) : noVersion(set, version, known);
     }
     if (checksum !== null && checksum !== entry.checksum) {
       throw new CudaIpcError(
         "ERR_CUDA_IPC_CHECKSUM_MISMATCH",
-        `Version ${entry.number} of ${JSON.stringify(set)} has the checksum ${entry.checksum}, not ${checksum}: it holds other weights.`,
+        `Version ${entry.number} of ${JSON.stringify(set)} has the checksum ${entry.checksum}, not ${checksum}: it holds other weights. ` +
+          "Publish the ones that are expected, or attach without { checksum } to take what there is.",
         { details: { expected: checksum, actual: entry.checksum } },
       );
     }

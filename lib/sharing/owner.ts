@@ -1,5 +1,6 @@
 import { EventEmitter } from "node:events";
 import { promises as fs } from "node:fs";
+import { type InspectOptionsStylized, inspect } from "node:util";
 import { CudaIpcError, invalidArgument } from "../errors.js";
 import { type Loading, loadersGone, loadWeights } from "../loading/load.js";
 import { closeSlab } from "../loading/owned-slab.js";
@@ -31,11 +32,13 @@ import { Recovery as VersionRecovery } from "./recovery.js";
 import { SerialQueue } from "./serial-queue.js";
 import { OwnerService, standBy } from "./service-manager/owner-service.js";
 import { ServiceManager } from "./service-manager/service-manager.js";
+import { checkSetName } from "./set-name.js";
 import { journalPath, prepareSocketFolder, removeStaleSocket, resolveSocket } from "./socket-path.js";
 import { Standby } from "./standby.js";
 import { processStartTime } from "./start-time.js";
 import type { StoredState } from "./stored-state.js";
 import { SuccessionServer } from "./succession-server.js";
+import { summary } from "./summary.js";
 import { Version } from "./version.js";
 
 export type { CloseOptions, LoadOptions, OwnerOptions, Recovery } from "./owner-options.js";
@@ -259,9 +262,7 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
    * is aborted, the set is what it was. Loads of one set run one after the other.
    */
   async load(name: string, source: WeightsInput, options: LoadOptions = {}): Promise<Version> {
-    if (typeof name !== "string" || name === "" || name.length > 255) {
-      throw invalidArgument("name", "a name of 1 to 255 characters", name);
-    }
+    checkSetName(name);
     this.assertOpen();
     const signal = AbortSignal.any([this.aborted.signal, ...(options.signal ? [options.signal] : [])]);
     let queue = this.loads.get(name);
@@ -561,6 +562,12 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
     }
     if (this.closing !== undefined)
       throw new CudaIpcError("ERR_CUDA_IPC_CLOSED", "The owner has been closed.");
+  }
+
+  /** @internal */
+  [inspect.custom](depth: number | null, options: InspectOptionsStylized): string {
+    const { id, socket, recovering } = this;
+    return summary("Owner", { id, socket, recovering, versions: this.versions() }, depth, options);
   }
 }
 

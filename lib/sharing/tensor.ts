@@ -1,3 +1,4 @@
+import { type InspectOptionsStylized, inspect } from "node:util";
 import { checkInteger } from "../cuda/check.js";
 import { CudaIpcError, invalidArgument } from "../errors.js";
 import { type Dtype, type HostArray, hostArray } from "../formats/dtypes.js";
@@ -6,6 +7,7 @@ import { native } from "../native.js";
 import { atomicAddition, builtinKernel } from "./atomic-add.js";
 import type { Attachment } from "./attachment.js";
 import { withScratch } from "./scratch.js";
+import { summary } from "./summary.js";
 import type { Weights } from "./weights.js";
 
 /** A named view into the device memory of a weight set. Holds its Weights, and so the lease, alive. */
@@ -68,12 +70,11 @@ export class Tensor {
    * to a writable version can be written: ERR_CUDA_IPC_READ_ONLY otherwise.
    */
   write(data: ArrayBufferView): Promise<void> {
-    if (!ArrayBuffer.isView(data) || data.byteLength !== this.bytes) {
-      throw invalidArgument(
-        "data",
-        `a typed array or Buffer of ${this.bytes} bytes`,
-        data?.byteLength ?? data,
-      );
+    if (!ArrayBuffer.isView(data)) {
+      throw invalidArgument("data", `a typed array or Buffer of ${this.bytes} bytes`, data);
+    }
+    if (data.byteLength !== this.bytes) {
+      throw invalidArgument("data.byteLength", `${this.bytes}, the tensor's bytes,`, data.byteLength);
     }
     this.assertWritable();
     const source = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
@@ -118,5 +119,11 @@ export class Tensor {
     return this.attachment.use(async () =>
       (await native.checksum(this.device, this.address, this.bytes)).toString("hex"),
     );
+  }
+
+  /** @internal */
+  [inspect.custom](depth: number | null, options: InspectOptionsStylized): string {
+    const { name, dtype, shape, bytes, device } = this;
+    return summary("Tensor", { name, dtype, shape, bytes, device }, depth, options);
   }
 }

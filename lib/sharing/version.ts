@@ -1,5 +1,7 @@
+import { type InspectOptionsStylized, inspect } from "node:util";
 import type { Catalog, CatalogEntry, Presence } from "./catalog.js";
 import type { Holder, Ledger, RefCount, VersionState } from "./ledger.js";
+import { summary } from "./summary.js";
 
 /** One immutable load of a weight set, as its owner sees it. */
 export class Version {
@@ -137,5 +139,16 @@ export class Version {
       };
       this.catalog.on("freed", onFreed);
     });
+  }
+
+  /** @internal */
+  [inspect.custom](depth: number | null, options: InspectOptionsStylized): string {
+    const { set, number, id, state, sharing, writable, pinned, tensors, bytes, refCount } = this;
+    return summary(
+      "Version",
+      { set, number, id, state, sharing, writable, pinned, tensors, bytes, refCount },
+      depth,
+      options,
+    );
   }
 }

@@ -1,4 +1,5 @@
 import { EventEmitter } from "node:events";
+import { type InspectOptionsStylized, inspect } from "node:util";
 import { CudaIpcError } from "../errors.js";
 import { contentChecksum } from "../loading/identity.js";
 import { type Access, native } from "../native.js";
@@ -8,6 +9,7 @@ import { watchForCollection } from "./collection.js";
 import type { RefCount } from "./ledger-types.js";
 import { checkLockArguments, type Lock, type LockOptions } from "./lock.js";
 import { notLockable } from "./lock-errors.js";
+import { summary } from "./summary.js";
 import { Tensor } from "./tensor.js";
 
 /** What Weights asks of the connection to its owner. */
@@ -110,8 +112,9 @@ export class Weights extends EventEmitter<WeightsEvents> implements AsyncDisposa
     return this.attachment.tensors.has(name);
   }
 
-  /** The tensor of that name. Throws ERR_CUDA_IPC_NO_TENSOR when there is none. */
+  /** The tensor of that name. Throws ERR_CUDA_IPC_NO_TENSOR when there is none, ERR_CUDA_IPC_RELEASED after release. */
   tensor(name: string): Tensor {
+    this.attachment.assertHeld();
     const known = this.views.get(name)?.deref();
     if (known !== undefined) return known;
     const entry = this.attachment.tensors.get(name);
@@ -122,7 +125,6 @@ export class Weights extends EventEmitter<WeightsEvents> implements AsyncDisposa
         `The weights ${JSON.stringify(this.name)} have no tensor ${JSON.stringify(name)}. They have ${this.size}: ${some}${this.size > 5 ? ", ..." : ""}`,
       );
     }
-    this.attachment.assertHeld();
     const tensor = new Tensor(this, this.attachment, entry);
     this.views.set(name, new WeakRef(tensor));
     return tensor;
@@ -201,5 +203,16 @@ export class Weights extends EventEmitter<WeightsEvents> implements AsyncDisposa
   /** Whether the weights were released. */
   get disposed(): boolean {
     return this.attachment.ended;
+  }
+
+  /** @internal */
+  [inspect.custom](depth: number | null, options: InspectOptionsStylized): string {
+    const { name, sharing, access, size: tensors, bytes, disposed } = this;
+    return summary(
+      "Weights",
+      { name, version: this.version.number, sharing, access, tensors, bytes, disposed },
+      depth,
+      options,
+    );
   }
 }

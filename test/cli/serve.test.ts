@@ -166,6 +166,6 @@ test("a load that fails leaves no owner behind", async () => {
   const command = startCommand(["serve", path.join(folder, "none"), "--name", "llm", "--socket", socket]);
   const { code, stderr } = await command.ended;
   expect(code).toBe(1);
-  expect(stderr).toMatch(/^cuda-ipc: .*\[ERR_CUDA_IPC_SYSTEM\]\n$/);
+  expect(stderr).toMatch(/^cuda-ipc: .*check the path\. \[ERR_CUDA_IPC_FILE\]\n$/);
   expect(existsSync(socket)).toBe(false);
 });

@@ -202,8 +202,9 @@ describe("refuses", () => {
 
   test("a file that does not exist, with the system's error", async () => {
     const path = files.path("absent.safetensors");
-    const error = await refusalOf(openCheckpoint(path), "ERR_CUDA_IPC_SYSTEM");
+    const error = await refusalOf(openCheckpoint(path), "ERR_CUDA_IPC_FILE");
     expect(error).toMatchObject({ errno: 2, call: "open", details: { path } });
+    expect(error.message).toContain("check the path");
   });
 
   test.each([undefined, "", 1, "a\0b"])("%j for a path", async (path) => {

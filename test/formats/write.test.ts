@@ -134,7 +134,7 @@ describe("refuses", () => {
 
   test("a folder that does not exist, with the system's error", async () => {
     const file = files.path("absent/model.safetensors");
-    expect(await refusalOf(writeSafetensors(file, [good]), "ERR_CUDA_IPC_SYSTEM")).toMatchObject({
+    expect(await refusalOf(writeSafetensors(file, [good]), "ERR_CUDA_IPC_FILE")).toMatchObject({
       errno: 2,
     });
   });

@@ -57,7 +57,7 @@ describe("what was wrong is said by its code", () => {
     const file = path.join(folder, "broken.safetensors");
     writeFileSync(file, Buffer.alloc(100, 7));
     await expect(owner.load("set", file)).rejects.toMatchObject({ code: "ERR_CUDA_IPC_FORMAT" });
-    await expect(owner.load("set", `${file}.missing`)).rejects.toMatchObject({ code: "ERR_CUDA_IPC_SYSTEM" });
+    await expect(owner.load("set", `${file}.missing`)).rejects.toMatchObject({ code: "ERR_CUDA_IPC_FILE" });
     await expect(owner.load("set", {})).rejects.toMatchObject({ code: "ERR_CUDA_IPC_EMPTY" });
   });
 

@@ -44,7 +44,7 @@ describe("an owner", () => {
     const openFds = () => owner.call<Record<string, number>>("openFds");
     const failingLoad = () =>
       expect(owner.call("load", "set", "/no/such/file")).rejects.toMatchObject({
-        code: "ERR_CUDA_IPC_SYSTEM",
+        code: "ERR_CUDA_IPC_FILE",
       });
     // Of what Node opens for the first process that it starts, and keeps.
     await failingLoad();

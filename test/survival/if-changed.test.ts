@@ -74,8 +74,8 @@ test("a file that is gone makes nothing else, and one that cannot be read is an 
   await expect(load(owner, file)).rejects.toMatchObject({ code: "ERR_CUDA_IPC_FORMAT" });
   rmSync(file);
   expect(await load(owner, file)).toEqual({ version, number: 1, read: false });
-  await expect(load(owner, file, { writable: true })).rejects.toMatchObject({ code: "ERR_CUDA_IPC_SYSTEM" });
-  await expect(load(owner, `${file}.other`)).rejects.toMatchObject({ code: "ERR_CUDA_IPC_SYSTEM" });
+  await expect(load(owner, file, { writable: true })).rejects.toMatchObject({ code: "ERR_CUDA_IPC_FILE" });
+  await expect(load(owner, `${file}.other`)).rejects.toMatchObject({ code: "ERR_CUDA_IPC_FILE" });
   expect(owner.current("set")).toBe(version);
 });
 
