@@ -21,7 +21,8 @@ Error no_owner(const std::string& path, int error_number) {
                   ? "No owner listens at " + path +
                         ": there is no such file. Start the owner first, or give both the same socket path"
                   : "No owner listens at " + path +
-                        ", although the file exists: its owner has ended. Start it again");
+                        ", although the file exists: its owner has ended, or it is no owner's socket. "
+                        "Start the owner again, or give both the same socket path");
   error.system_errno = error_number;
   return error;
 }

@@ -75,6 +75,10 @@ constexpr Row kRows[] = {
     {CUDA_ERROR_NOT_INITIALIZED, "cuInit", "ERR_CUDA_IPC_FORKED",
      "The driver says so in a process that was forked natively after other code had brought CUDA up: start "
      "workers as programs of their own (child_process.fork, cluster and spawn do that)."},
+    // NVIDIA's driver has no other reason for it than flags, of which there are none.
+    {CUDA_ERROR_INVALID_VALUE, "cuInit", "ERR_CUDA_IPC_INVALID_ARGUMENT",
+     "The host driver does not understand its settings: CUDA_IPC_HOST_MEMORY is a number of bytes, with K, M "
+     "or G after it or not (4G), CUDA_IPC_HOST_DEVICES a number up to 64, CUDA_IPC_HOST_VMM 0 or 1."},
     {CUDA_ERROR_UNKNOWN, "cuInit", "ERR_CUDA_IPC_CUDA",
      "The usual reason is that /dev/nvidia-uvm is missing or not accessible (nvidia-modprobe -u -c=0 makes "
      "it), or that the machine was suspended."},

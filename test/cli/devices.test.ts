@@ -34,3 +34,13 @@ test("--driver chooses the host driver, which says that no GPU is used", async (
   expect(code).toBe(0);
   expect(stdout).toContain("no GPU is used");
 });
+
+test.each([
+  ["CUDA_IPC_HOST_MEMORY", "much"],
+  ["CUDA_IPC_HOST_DEVICES", "99"],
+])("%s=%s is refused by its name", async (name, value) => {
+  const command = startCommand(["devices", "--driver", "host"], { env: { [name]: value } });
+  const { code, stderr } = await command.ended;
+  expect(code).toBe(1);
+  expect(stderr).toMatch(new RegExp(`^cuda-ipc: .*${name}.*\\[ERR_CUDA_IPC_INVALID_ARGUMENT\\]$`, "m"));
+});

@@ -37,6 +37,7 @@ int main() {
   expect(cu::CUDA_ERROR_LAUNCH_FAILED, "cuMemcpyDtoH", "ERR_CUDA_IPC_FAULT");
   expect(cu::CUDA_ERROR_ECC_UNCORRECTABLE, "cuMemcpyDtoH", "ERR_CUDA_IPC_DEVICE_LOST");
   expect(cu::CUDA_ERROR_NOT_INITIALIZED, "cuInit", "ERR_CUDA_IPC_FORKED");
+  expect(cu::CUDA_ERROR_INVALID_VALUE, "cuInit", "ERR_CUDA_IPC_INVALID_ARGUMENT");
   expect(cu::CUDA_ERROR_OUT_OF_MEMORY, "cuStreamCreate", "ERR_CUDA_IPC_OUT_OF_MEMORY");
   expect(cu::CUDA_ERROR_INVALID_VALUE, "cuLaunchKernel", "ERR_CUDA_IPC_CUDA");
   expect(12345, "cuLaunchKernel", "ERR_CUDA_IPC_CUDA");
