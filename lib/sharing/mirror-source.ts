@@ -1,5 +1,6 @@
 import { CudaIpcError } from "../errors.js";
 import type { NativeFd } from "../native.js";
+import { asCoded } from "../wire/connection.js";
 import { packTensors } from "../wire/manifest.js";
 import type { Answer, ServerConnection } from "../wire/server.js";
 import type { TensorColumns } from "../wire/values.js";
@@ -53,7 +54,7 @@ export class MirrorSource {
     const { log, catalog, ledger } = this.parts;
     const mirror: Mirrored = { connection, keeper, stop: () => stop() };
     const stop = log.subscribe((changes) => {
-      connection.notify("mirrorChanged", { changes: [...changes] });
+      told(connection, () => connection.notify("mirrorChanged", { changes: [...changes] }));
       for (const change of changes) {
         if (change.op !== "versionAdded") continue;
         const entry = catalog.get(change.version.id);
@@ -106,8 +107,21 @@ export class MirrorSource {
     if (!canBeGiven(entry) || connection.closed) return;
     const { memory, fds } = memoryOf(entry);
     this.parts.ledger.addKeeper(entry.id, keeper, Date.now());
-    connection.notify("mirrorMemory", { memory }, fds);
+    told(connection, () => connection.notify("mirrorMemory", { memory }, fds));
     // Not at once: this may run while a change is being told.
     queueMicrotask(() => this.parts.log.commit());
+  }
+}
+
+/**
+ * A standby that cannot be told something, such as for want of descriptors to send it with, is disconnected: it comes
+ * back and asks for everything anew. Whatever the owner is doing goes on.
+ */
+function told(connection: ServerConnection, tell: () => void): void {
+  try {
+    tell();
+  } catch (error) {
+    // Not at once: others are being told of the same change.
+    queueMicrotask(() => connection.fail(asCoded(error)));
   }
 }
