@@ -62,9 +62,12 @@ void PinnedMemory::lock() {
 }
 
 PinnedMemory::~PinnedMemory() {
-  if (locked_) undo(device_, [this](const cu::Table& table) { table.cuMemHostUnregister(data_); });
-  // Left alone while the process exits: a copy may still be reading it.
-  if (!process_is_exiting()) ::munmap(data_, mapped_bytes());
+  if (locked_)
+    undo(device_,
+         [this](const cu::Table& table) { locked_ = table.cuMemHostUnregister(data_) != cu::CUDA_SUCCESS; });
+  // What the driver still has locked stays in memory whether it is mapped or not, and the driver refuses to
+  // lock what is mapped at its address next. So is it while the process exits: a copy may still be reading.
+  if (!locked_ && !process_is_exiting()) ::munmap(data_, mapped_bytes());
 }
 
 }  // namespace cuda_ipc
