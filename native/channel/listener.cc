@@ -8,6 +8,8 @@
 
 #include "channel/bind.h"
 #include "channel/errors.h"
+#include "channel/message.h"
+#include "channel/socket_option.h"
 
 namespace cuda_ipc {
 
@@ -32,13 +34,8 @@ std::shared_ptr<Listener> Listener::open(const std::string& path, unsigned mode,
 }
 
 std::shared_ptr<Listener> Listener::adopt(Fd socket, bool shared, Handlers handlers) {
-  int listening = 0;
-  int domain = 0;
-  socklen_t size = sizeof(int);
-  const bool ours = ::getsockopt(socket.get(), SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) == 0 &&
-                    ::getsockopt(socket.get(), SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 &&
-                    listening == 1 && domain == AF_UNIX;
-  if (!ours)
+  if (socket_option(socket.get(), SO_ACCEPTCONN) != 1 || socket_option(socket.get(), SO_DOMAIN) != AF_UNIX ||
+      socket_option(socket.get(), SO_TYPE) != SOCK_STREAM)
     throw Error("ERR_CUDA_IPC_INVALID_ARGUMENT",
                 "Expected a listening Unix socket for fd, but received another descriptor");
   const int flags = ::fcntl(socket.get(), F_GETFL);
@@ -108,6 +105,7 @@ bool Listener::accept_one(std::shared_ptr<Channel>& channel, std::unique_ptr<Err
       error = std::make_unique<Error>(channel_error(errno, "accepting a connection", "ERR_CUDA_IPC_SOCKET"));
     return false;
   }
+  expect_descriptors_only(socket.get());
   try {
     Peer peer = read_peer(socket.get());
     describe_peer(peer);  // here and not on the event loop: a listener wants to know each of its peers

@@ -6,22 +6,14 @@
 #include <cstddef>
 #include <cstring>
 
+#include "channel/socket_option.h"
+
 namespace cuda_ipc {
 
-namespace {
-
-std::optional<int> option(int fd, int name) {
-  int value = 0;
-  socklen_t size = sizeof value;
-  if (::getsockopt(fd, SOL_SOCKET, name, &value, &size) != 0) return std::nullopt;
-  return value;
-}
-
-}  // namespace
-
 std::optional<std::string> listening_path(int fd) {
-  if (option(fd, SO_ACCEPTCONN) != 1) return std::nullopt;
-  if (option(fd, SO_DOMAIN) != AF_UNIX || option(fd, SO_TYPE) != SOCK_STREAM) return std::string();
+  if (socket_option(fd, SO_ACCEPTCONN) != 1) return std::nullopt;
+  if (socket_option(fd, SO_DOMAIN) != AF_UNIX || socket_option(fd, SO_TYPE) != SOCK_STREAM)
+    return std::string();
   sockaddr_un address{};
   socklen_t size = sizeof address;
   if (::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) != 0) return std::string();

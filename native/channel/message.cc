@@ -4,6 +4,10 @@
 
 #include <cstring>
 
+#ifndef SO_PASSPIDFD
+#define SO_PASSPIDFD 76
+#endif
+
 namespace cuda_ipc {
 
 namespace {
@@ -51,6 +55,12 @@ ssize_t send_message(int socket, const uint8_t* bytes, size_t size, const int* f
     sent = ::sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
   } while (sent < 0 && errno == EINTR);
   return sent;
+}
+
+void expect_descriptors_only(int socket) {
+  const int off = 0;
+  for (const int option : {SO_PASSCRED, SO_PASSSEC, SO_PASSPIDFD})  // what a kernel does not know is off
+    ::setsockopt(socket, SOL_SOCKET, option, &off, sizeof off);
 }
 
 Received receive_message(int socket, uint8_t* buffer, size_t capacity) {

@@ -3,18 +3,10 @@
 #include <sys/socket.h>
 
 #include "channel/errors.h"
+#include "channel/message.h"
+#include "channel/socket_option.h"
 
 namespace cuda_ipc {
-
-namespace {
-
-int socket_option(int socket, int name) {
-  int value = -1;
-  socklen_t length = sizeof value;
-  return ::getsockopt(socket, SOL_SOCKET, name, &value, &length) == 0 ? value : -1;
-}
-
-}  // namespace
 
 std::pair<std::shared_ptr<Channel>, Fd> make_channel_pair() {
   int ends[2];
@@ -32,6 +24,7 @@ std::shared_ptr<Channel> adopt_channel(Fd socket) {
     throw Error("ERR_CUDA_IPC_INVALID_ARGUMENT",
                 "Expected a connected SOCK_STREAM Unix socket for fd, but received descriptor " +
                     std::to_string(socket.get()) + ", which is something else");
+  expect_descriptors_only(socket.get());
   Peer peer = read_peer(socket.get());
   return std::make_shared<Channel>(std::move(socket), std::move(peer));
 }

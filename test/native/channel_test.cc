@@ -6,14 +6,18 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 
 #include <atomic>
 #include <condition_variable>
 #include <thread>
 
+#include "channel/bind.h"
 #include "channel/connect.h"
 #include "channel/listener.h"
+#include "channel/message.h"
+#include "channel/pair.h"
 #include "channel/process_watch.h"
 #include "check.h"
 
@@ -156,8 +160,6 @@ void closing_in_the_middle() {
   }
 }
 
-// As an ordinary user with a low limit: ETOOMANYREFS, which is backpressure. In a child, to lower nothing
-// here.
 // Behind all that was sent, and never into the middle of it.
 void last_words() {
   const std::vector<uint8_t> words(10, 1);
@@ -174,6 +176,74 @@ void last_words() {
   }
 }
 
+void turn_on(int socket, int option) {
+  const int on = 1;
+  CHECK(::setsockopt(socket, SOL_SOCKET, option, &on, sizeof on) == 0 || errno == ENOPROTOOPT);
+}
+
+size_t open_descriptors() {
+  size_t count = 0;
+  for (int fd = 0; fd < 4096; ++fd) count += ::fcntl(fd, F_GETFD) >= 0 ? 1 : 0;
+  return count;
+}
+
+// A service manager may have set its socket so, and what a listening socket accepts is as it is.
+void senders_facts_beside_every_message() {
+  const std::string path = "/tmp/cuda-ipc-channel-test-facts-" + std::to_string(::getpid());
+  Fd listening = listen_at(path, 0600, 2);
+  for (const int option : {SO_PASSCRED, 76 /* SO_PASSPIDFD */}) turn_on(listening.get(), option);
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::shared_ptr<Channel> accepted;
+  const auto listener = Listener::adopt(std::move(listening), true,
+                                        {[&](std::shared_ptr<Channel> channel) {
+                                           std::lock_guard<std::mutex> lock(mutex);
+                                           accepted = std::move(channel);
+                                           changed.notify_all();
+                                         },
+                                         [](const Error&) { CHECK(false); }});
+  const std::shared_ptr<Channel> near = try_connect(path);
+  std::unique_lock<std::mutex> lock(mutex);
+  changed.wait(lock, [&] { return accepted != nullptr; });
+  lock.unlock();
+
+  int ends[2];
+  CHECK(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) == 0);
+  for (const int option : {SO_PASSCRED, 76 /* SO_PASSPIDFD */}) turn_on(ends[0], option);
+  const std::shared_ptr<Channel> inherited = adopt_channel(Fd(ends[0]));
+  const std::shared_ptr<Channel> other = adopt_channel(Fd(ends[1]));
+
+  const Fd file(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  const std::vector<int> files(kMostFdsPerMessage, file.get());
+  const std::pair<std::shared_ptr<Channel>, std::shared_ptr<Channel>> pairs[] = {{near, accepted},
+                                                                                 {other, inherited}};
+  for (const auto& [from, to] : pairs) {
+    const size_t before = open_descriptors();
+    Consumer received(to);
+    const uint8_t byte = 1;
+    CHECK(from->send(&byte, 1, files));
+    received.wait([&] { return received.fds == files.size() || received.closes == 1; });
+    CHECK(received.fds == files.size());  // and they have been closed by now, or are about to be
+    CHECK(from->send(&byte, 1, {}));
+    received.wait([&] { return received.bytes == 2; });
+    CHECK(open_descriptors() <= before);
+    from->close();
+    received.wait([&] { return received.closes == 1; });
+  }
+  listener->close();
+  ::unlink(path.c_str());
+}
+
+void only_streams_are_adopted() {
+  Fd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+  const sockaddr_un any{AF_UNIX, {}};  // the kernel gives it an abstract name
+  CHECK(::bind(socket.get(), reinterpret_cast<const sockaddr*>(&any), sizeof any.sun_family) == 0);
+  CHECK(::listen(socket.get(), 1) == 0);
+  thrown("ERR_CUDA_IPC_INVALID_ARGUMENT", [&] { Listener::adopt(std::move(socket), false, {}); });
+}
+
+// As an ordinary user with a low limit: ETOOMANYREFS, which is backpressure. In a child, to lower nothing
+// here.
 void too_many_descriptors_in_flight() {
   const pid_t child = ::fork();
   if (child == 0) {
@@ -292,6 +362,8 @@ int main() {
   traffic_with_pauses_and_descriptors();
   closing_in_the_middle();
   last_words();
+  senders_facts_beside_every_message();
+  only_streams_are_adopted();
   watched_processes();
   connections();
   return 0;
