@@ -137,7 +137,6 @@ class NativeChannel : public LiveWrap<NativeChannel> {
     if (!is_absent(info[1])) {
       if (!info[1].IsArray()) invalid_argument("fds", "an array of NativeFd", info[1]);
       const Napi::Array array = info[1].As<Napi::Array>();
-      fds.reserve(array.Length());
       for (uint32_t i = 0; i < array.Length(); ++i) fds.push_back(unwrap_fd(array.Get(i)).get());
     }
     return Napi::Boolean::New(info.Env(), channel().send(bytes.data, bytes.length, fds));

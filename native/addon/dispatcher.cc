@@ -1,8 +1,21 @@
 #include "addon/dispatcher.h"
 
+#include "addon/environment.h"
+
 namespace cuda_ipc {
 
 namespace {
+
+// Our own failure, out of a closure that had nobody to hand it to: told in the same way.
+void report(Napi::Env env, const std::exception& error) {
+  try {
+    const auto* ours = dynamic_cast<const Error*>(&error);
+    const Error internal = ours != nullptr ? *ours : Error("ERR_CUDA_IPC_INTERNAL", error.what());
+    napi_fatal_exception(env, Environment::of(env).make_error(env, internal));
+  } catch (const Napi::Error&) {
+    // The environment is being terminated: there is nobody to tell.
+  }
+}
 
 void run(napi_env raw_env, napi_value, void*, void* data) {
   std::unique_ptr<Dispatcher::Closure> closure(static_cast<Dispatcher::Closure*>(data));
@@ -14,6 +27,8 @@ void run(napi_env raw_env, napi_value, void*, void* data) {
   } catch (const Napi::Error& error) {
     // A listener of the application threw: report it as any uncaught exception, and keep going.
     napi_fatal_exception(env, error.Value());
+  } catch (const std::exception& error) {
+    report(env, error);
   }
 }
 

@@ -51,13 +51,19 @@ class Environment {
   Afterwards afterwards_;
 };
 
-// Runs `body` and turns a cuda_ipc::Error into the thrown JavaScript error.
+// Runs `body` and turns a cuda_ipc::Error into the thrown JavaScript error, and so whatever else C++ throws:
+// past this it would end the process.
 template <class Body>
 auto guarded(Napi::Env env, Body body) -> decltype(body()) {
   try {
     return body();
+  } catch (const Napi::Error&) {
+    throw;
   } catch (const Error& error) {
     throw Napi::Error(env, Environment::of(env).make_error(env, error));
+  } catch (const std::exception& error) {
+    const Error internal("ERR_CUDA_IPC_INTERNAL", error.what());
+    throw Napi::Error(env, Environment::of(env).make_error(env, internal));
   }
 }
 

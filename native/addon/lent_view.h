@@ -63,6 +63,8 @@ Napi::Promise run_with_view(Napi::Env env, Napi::Value view, const char* name, W
           work(ending.view->data(), ending.view->length());
         } catch (const Error& error) {
           return error;
+        } catch (const std::exception& error) {
+          return Error("ERR_CUDA_IPC_INTERNAL", error.what());
         }
         return std::nullopt;
       },

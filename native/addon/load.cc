@@ -27,8 +27,7 @@ FileAccess access_argument(Napi::Value value) {
 
 std::vector<LoadRun> runs_argument(Napi::Value value) {
   const Napi::Array array = array_argument(value, "runs");
-  std::vector<LoadRun> runs;
-  runs.reserve(array.Length());
+  std::vector<LoadRun> runs;  // grown by what is there: an array may be long and empty
   for (uint32_t i = 0; i < array.Length(); ++i) {
     const Napi::HandleScope scope(array.Env());
     const Napi::Object run = object_argument(array.Get(i), "a run");

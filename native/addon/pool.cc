@@ -3,8 +3,8 @@
 #include <chrono>
 #include <condition_variable>
 #include <deque>
+#include <exception>
 #include <mutex>
-#include <system_error>
 #include <thread>
 
 #include "driver/driver.h"
@@ -63,11 +63,12 @@ void run_on_pool(std::function<void()> task) {
   try {
     std::thread(serve).detach();
     ++p.threads;
-  } catch (const std::system_error&) {
-    if (p.threads == 0) {
-      p.tasks.pop_back();
-      throw;
-    }
+  } catch (const std::exception&) {  // no more threads, or no memory for one
+    if (p.threads != 0) return;
+    task = std::move(p.tasks.back());
+    p.tasks.pop_back();
+    lock.unlock();  // what the task owned goes without the lock
+    throw;
   }
 }
 

@@ -5,6 +5,7 @@
 
 #include <utility>
 
+#include "driver/error.h"
 #include "driver/types.h"
 
 namespace cuda_ipc {
@@ -18,7 +19,12 @@ class Undelivered {
       : pointer_(std::exchange(other.pointer_, 0)), undo_(std::move(other.undo_)) {}
   Undelivered& operator=(Undelivered&&) = delete;
   ~Undelivered() {
-    if (pointer_ != 0) undo_(pointer_);
+    if (pointer_ == 0) return;
+    try {
+      undo_(pointer_);
+    } catch (const Error&) {
+      // The application has undone it, one time too often: all opens of a handle have one pointer.
+    }
   }
 
   Napi::Value deliver(Napi::Env env) {

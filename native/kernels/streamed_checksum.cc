@@ -36,7 +36,7 @@ StreamedChecksum::StreamedChecksum(const LoadPlan& plan, size_t bytes)
   if (!gaps_) return;
   try {
     preparing_ = std::thread([this] { prepare(); });
-  } catch (const std::system_error&) {  // no more threads
+  } catch (const std::exception&) {  // no more threads
     prepare();
   }
 }

@@ -26,7 +26,7 @@ unsigned ChunkReaders::run(const std::function<void()>& work) {
   helpers.reserve(wanted);
   try {
     while (helpers.size() + 1 < wanted) helpers.emplace_back([&] { guard(work); });
-  } catch (const std::system_error&) {  // fewer where the system gives no more threads
+  } catch (const std::exception&) {  // fewer where the system gives no more threads
   }
   guard(work);
   for (std::thread& helper : helpers) helper.join();

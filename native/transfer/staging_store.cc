@@ -85,7 +85,7 @@ bool StagingStore::start_letting_go() noexcept {
   try {
     std::thread([this] { let_go(); }).detach();
     letting_go_ = true;
-  } catch (const std::system_error&) {
+  } catch (const std::exception&) {  // no more threads, or no memory for one
   }
   return letting_go_;
 }

@@ -115,6 +115,16 @@ test("what cannot be sent is refused with a code", async () => {
   expect(() => send(Buffer.alloc(1))).toThrow(expect.objectContaining({ code: "ERR_CUDA_IPC_CLOSED" }));
 });
 
+test("a long and empty list is refused at its first entry, and not made room for", async () => {
+  const long = Array<never>(2 ** 32 - 1);
+  const [near] = await connectedPair();
+  expect(() => near.channel.send(Buffer.alloc(1), long)).toThrow(
+    expect.objectContaining({ code: "ERR_CUDA_IPC_INVALID_ARGUMENT" }),
+  );
+  const load = { device: 0, base: 8n, sources: [], runs: long };
+  expect(() => native.load(load)).toThrow(expect.objectContaining({ code: "ERR_CUDA_IPC_INVALID_ARGUMENT" }));
+});
+
 test("a NativeFd is adopted, duplicated and closed", () => {
   const raw = openSync("/dev/null", "r");
   const fd = native.adoptFd(raw);
