@@ -69,7 +69,7 @@ function describe(
     return { dtype, shape: [(value as Uint8Array).length], data: value };
   }
   const label = `tensor ${JSON.stringify(name)}`;
-  if (typeof value !== "object" || value === null) {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw invalidArgument(label, "a typed array, a Buffer or { dtype, shape, data }", value);
   }
   if (!isDtype(value.dtype))

@@ -293,7 +293,9 @@ export class OwnerServer {
     const orphan = version === null && current === undefined ? this.orphans.get(set) : entry;
     if (orphan?.set === set && orphan.presence === "orphaned") throw ownerDied(orphan);
     if (entry === undefined || entry.set !== set) {
-      const known = [...new Set(this.catalog.list().map((other) => other.set))];
+      const known = [...new Set(this.catalog.list().map((other) => other.set))].filter((name) =>
+        this.catalog.current(name),
+      );
       throw version === null ? noSet(set, known) : noVersion(set, version, known);
     }
     if (checksum !== null && checksum !== entry.checksum) {

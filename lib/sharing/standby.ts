@@ -28,6 +28,9 @@ interface StandbyEvents<Owner> {
 const shortestWaitMs = 2;
 const longestWaitMs = 250;
 
+/** As long as a timer can be. */
+const foreverMs = 2 ** 31 - 1;
+
 /**
  * Mirrors an owner: descriptors of its memory, manifests, leases. Holds no CUDA context. When the owner dies it takes
  * the socket over; when somebody else has done so first, that owner is offered what this one holds, and mirrored.
@@ -37,6 +40,8 @@ export class Standby<Owner> extends EventEmitter<StandbyEvents<Owner>> implement
   readonly owner: Promise<Owner>;
   private settle!: { resolve(owner: Owner): void; reject(error: Error): void };
   private closed = false;
+  /** A mirror that nothing is asked of does not keep the event loop alive, and a program may have nothing else. */
+  private readonly alive = setInterval(() => {}, foreverMs);
 
   private constructor(
     /** The absolute path of the socket. */
@@ -65,10 +70,22 @@ export class Standby<Owner> extends EventEmitter<StandbyEvents<Owner>> implement
     return this.mirror.memory.size;
   }
 
+  /** Keeps the event loop alive while it stands by (the default), or not. The owner that it becomes does so anyway. */
+  ref(): this {
+    this.alive.ref();
+    return this;
+  }
+
+  unref(): this {
+    this.alive.unref();
+    return this;
+  }
+
   /** Stops mirroring and lets go of the memory. Harmless when closed already; no effect on an owner it has become. */
   async close(): Promise<void> {
     if (this.closed) return;
     this.closed = true;
+    clearInterval(this.alive);
     this.mirror.close();
     await this.mirror.memory.dropAll();
     this.settle.reject(new CudaIpcError("ERR_CUDA_IPC_CLOSED", "The standby was closed."));
@@ -85,6 +102,7 @@ export class Standby<Owner> extends EventEmitter<StandbyEvents<Owner>> implement
       const owner = await this.succeed();
       if (owner === undefined) continue;
       this.closed = true;
+      clearInterval(this.alive);
       this.settle.resolve(owner);
       this.emit("takenover", owner);
     }

@@ -26,6 +26,10 @@ test("an attach to what is not there says what there is, and what to do", async 
   await owner.load("llm", tensors);
   await expect(attach("llama", { socket })).rejects.toThrow(/It has "llm"\. Load it there/);
   await expect(attach("llm", { socket, version: "0".repeat(32) })).rejects.toThrow(/to the current one/);
+  const weights = await attach("llm", { socket });
+  await owner.retire("llm");
+  await expect(attach("llm", { socket })).rejects.toThrow(/has no weight set "llm"\. It has none yet\./);
+  await weights.release();
 });
 
 test("released weights give no tensor, whether it was asked for before or not", async () => {
