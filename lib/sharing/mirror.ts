@@ -13,7 +13,7 @@ export class Mirror {
   readonly memory = new ReceivedMemory();
   /** Resolves when the connection is gone, with the reason if there was one. */
   readonly closed: Promise<CudaIpcError | undefined>;
-  private readonly connection: ClientConnection;
+  readonly connection: ClientConnection;
   private whole: (() => void) | undefined;
   private awaited = 0;
   /** Events that came before the state they are about. */

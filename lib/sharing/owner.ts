@@ -30,11 +30,12 @@ import { defaultRecoveryDeadline, type Predecessor, readPredecessor } from "./pr
 import type { ReceivedMemory } from "./received-memory.js";
 import { Recovery as VersionRecovery } from "./recovery.js";
 import { SerialQueue } from "./serial-queue.js";
+import { keptInStore } from "./service-manager/kept.js";
 import { OwnerService, standBy } from "./service-manager/owner-service.js";
 import { ServiceManager } from "./service-manager/service-manager.js";
 import { checkSetName } from "./set-name.js";
 import { journalPath, prepareSocketFolder, removeStaleSocket, resolveSocket } from "./socket-path.js";
-import { Standby } from "./standby.js";
+import { type Inheritance, Standby } from "./standby.js";
 import { processStartTime } from "./start-time.js";
 import type { StoredState } from "./stored-state.js";
 import { SuccessionServer } from "./succession-server.js";
@@ -175,7 +176,7 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
    */
   static async standby(options: OwnerOptions = {}): Promise<Standby<Owner>> {
     const { socket, mode, manager } = chosen(options);
-    const standby = await Standby.start(socket, async ({ lock, state, memory }) => {
+    const begin = async ({ lock, state, memory }: Inheritance) => {
       try {
         await removeStaleSocket(socket);
         const { predecessor, taken } = inherit(state, memory, options);
@@ -186,7 +187,8 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
         lock.close();
         throw error;
       }
-    });
+    };
+    const standby = await Standby.start(socket, begin, manager && ((state) => keptInStore(manager, state)));
     if (manager !== undefined) standBy(manager, socket, (error) => standby.report(error));
     return standby;
   }

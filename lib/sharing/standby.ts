@@ -57,12 +57,27 @@ export class Standby<Owner> extends EventEmitter<StandbyEvents<Owner>> implement
     void this.watch();
   }
 
-  /** @internal Resolves when everything the owner has is mirrored. `begin` makes an owner of what is taken over. */
+  /**
+   * @internal Resolves when everything the owner has is mirrored. `begin` makes an owner of what is taken over; `kept`
+   * is the memory that this process has beside the mirror: an owner that is recovering may miss it, and is offered it.
+   */
   static async start<Owner>(
     socket: string,
     begin: (inheritance: Inheritance) => Promise<Owner>,
+    kept?: (state: StoredState) => ReceivedMemory,
   ): Promise<Standby<Owner>> {
-    return new Standby(socket, await Mirror.open(socket), begin);
+    const mirror = await Mirror.open(socket);
+    const memory = kept?.(mirror.state);
+    try {
+      if (memory !== undefined) await offerAll(mirror.connection, { state: mirror.state, memory });
+    } catch (error) {
+      mirror.close();
+      await mirror.memory.dropAll();
+      throw error;
+    } finally {
+      await memory?.dropAll();
+    }
+    return new Standby(socket, mirror, begin);
   }
 
   /** How many versions it holds the memory of. */
@@ -149,7 +164,10 @@ export class Standby<Owner> extends EventEmitter<StandbyEvents<Owner>> implement
 }
 
 /** Gives an owner that is recovering the memory that it misses. */
-async function offerAll(connection: ClientConnection, { state, memory }: Mirror): Promise<void> {
+async function offerAll(
+  connection: ClientConnection,
+  { state, memory }: Pick<Mirror, "state" | "memory">,
+): Promise<void> {
   const { wanted } = await connection.welcome;
   for (const id of wanted) {
     const held = memory.get(id);

@@ -43,6 +43,29 @@ test("a standby that takes over stores what it has; the one that comes back empt
   ]);
 });
 
+test("all killed, and the one that was the standby is back first: it gets what the other one has in store", async () => {
+  const [one, two] = await Promise.all([startManager(), startManager()]);
+  const socket = newSocket(folder);
+  const first = await startService(one, socket);
+  const version = await first.load("set", someTensors());
+  await one.holding(2);
+  const second = await startStandby(two, socket);
+  await Promise.all([kill(first.child), kill(second)]);
+  expect([await one.look(), await two.look()]).toMatchObject([{ length: 2 }, { length: 0 }]);
+
+  const owner = await startService(two, socket);
+  const standby = await startStandby(one, socket);
+  expect(await owner.child.call("whenRecovered")).toBe(1);
+  expect(await owner.child.call("versions")).toMatchObject([
+    { id: version.id, checksum: version.checksum, presence: "present" },
+  ]);
+  // Each has what is its own to have: the owner the memory in store, the other one a mirror.
+  await Promise.all([one.holding(0), two.holding(2)]);
+  await kill(owner.child);
+  await standby.event("takenover");
+  expect(await standby.call("version", version.id)).toMatchObject({ presence: "present" });
+});
+
 test("what another service may have in store reads as released, for a time", async () => {
   const manager = await startManager();
   const socket = newSocket(folder);

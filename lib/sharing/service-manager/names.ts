@@ -1,5 +1,4 @@
 import { createHash } from "node:crypto";
-import type { CatalogEntry } from "../catalog.js";
 
 /** The names under which an owner's descriptors are stored: none of anybody else's looks like one. */
 export class StoreNames {
@@ -23,7 +22,7 @@ export class StoreNames {
   }
 
   /** All that is stored of a version: the list of its tensors, then its slabs in their order. */
-  of({ id, slabs }: Pick<CatalogEntry, "id" | "slabs">): string[] {
+  of({ id, slabs }: { readonly id: string; readonly slabs: readonly { readonly id: string }[] }): string[] {
     return [this.tensors(id), ...slabs.map((slab) => this.slab(slab.id))];
   }
 }

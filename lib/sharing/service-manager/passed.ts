@@ -62,8 +62,13 @@ export class PassedFds {
     return fd;
   }
 
-  /** Hands on what was stored under names that `wanted` knows: several may have one name. */
-  stored(wanted: (name: string) => boolean): Map<string, NativeFd[]> {
+  /** What was stored under names that `wanted` knows: several may have one name. It stays this object's. */
+  stored(wanted: (name: string) => boolean): Map<string, readonly NativeFd[]> {
+    return new Map([...this.own].filter(([name]) => wanted(name)));
+  }
+
+  /** Hands it on. */
+  takeStored(wanted: (name: string) => boolean): Map<string, NativeFd[]> {
     const found = new Map([...this.own].filter(([name]) => wanted(name)));
     for (const name of found.keys()) this.own.delete(name);
     return found;

@@ -64,9 +64,14 @@ export class ServiceManager {
     return this.passed.listener(this.socket);
   }
 
-  /** Hands on what came back from its store for this socket, by name. */
-  takeStored(): Map<string, NativeFd[]> {
+  /** What came back from its store for this socket, by name. It stays this object's. */
+  get stored(): Map<string, readonly NativeFd[]> {
     return this.passed.stored((name) => this.names.includes(name));
+  }
+
+  /** Hands it on. */
+  takeStored(): Map<string, NativeFd[]> {
+    return this.passed.takeStored((name) => this.names.includes(name));
   }
 }
 

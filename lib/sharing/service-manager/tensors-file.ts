@@ -19,7 +19,10 @@ export function writeTensorsFile(entry: CatalogEntry): NativeFd {
 }
 
 /** Reads such a file, and holds it against what the journal says of the version. Throws, whatever is wrong with it. */
-export function readTensorsFile({ fd }: NativeFd, entry: CatalogEntry): TensorEntry[] {
+export function readTensorsFile(
+  { fd }: NativeFd,
+  entry: { readonly slabs: readonly { bytes: number }[]; readonly manifest: string },
+): TensorEntry[] {
   const facts = fstatSync(fd);
   // Of anything else, a read could wait forever.
   if (!facts.isFile() || facts.size > mostBytes)
