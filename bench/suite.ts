@@ -32,14 +32,20 @@ async function main(): Promise<void> {
   const folder = await mkdtemp(path.join(options.folder ?? os.tmpdir(), "cuda-ipc-bench-"));
   endWhenTold(folder);
   try {
-    let results = await runAll(chosen, options, machine, label, folder);
-    const out = options.out ?? resultsFolder(results);
+    const measured = await startResults(options, machine, label);
+    const out = options.out ?? resultsFolder(measured);
     await mkdir(out, { recursive: true });
     const file = path.join(out, "results.json");
-    if (options.merge && existsSync(file)) results = merge(await readResults(file), results);
-    results.headline = computeHeadline(results);
-    await writeResults(file, results);
-    await writeFile(path.join(out, "results.md"), markdown(results));
+    const before = options.merge && existsSync(file) ? await readResults(file) : undefined;
+    let results = measured;
+    // After each measure: a run that is ended early keeps what it has.
+    const save = async () => {
+      results = before === undefined ? measured : merge(before, measured);
+      results.headline = computeHeadline(results);
+      await writeResults(file, results);
+      await writeFile(path.join(out, "results.md"), markdown(results));
+    };
+    await runAll(chosen, options, folder, measured, save);
     say(`\n${table([["headline", label, "aim"], ...headlineRows(results.headline)])}\n\n${file}`);
     if (options.json) say(JSON.stringify(results));
     const failed = results.outcomes.filter(({ status }) => status === "failed");
@@ -49,14 +55,12 @@ async function main(): Promise<void> {
   }
 }
 
-async function runAll(
-  chosen: ReturnType<typeof choose>,
-  { driver, device, quick, patience, commit }: SuiteOptions,
+async function startResults(
+  { driver, quick, commit }: SuiteOptions,
   machine: Machine,
   label: string,
-  shared: string,
 ): Promise<Results> {
-  const results: Omit<Results, "headline"> = {
+  const empty: Omit<Results, "headline"> = {
     format: 1,
     driver,
     label,
@@ -74,6 +78,16 @@ async function runAll(
     notes: [],
     series: [],
   };
+  return { ...empty, headline: computeHeadline(empty) };
+}
+
+async function runAll(
+  chosen: ReturnType<typeof choose>,
+  { driver, device, quick, patience }: SuiteOptions,
+  shared: string,
+  results: Results,
+  save: () => Promise<void>,
+): Promise<void> {
   const peers = new Map<string, PeerState>();
   const progress = new Progress(chosen.length);
   for (const { name, limitSeconds } of chosen) {
@@ -85,13 +99,13 @@ async function runAll(
     results.series.push(...found.series);
     results.notes.push(...found.notes.map((text) => ({ measure: name, text })));
     for (const peer of found.peers) peers.set(peer.peer, peer);
+    results.peers = [...peers.values()];
+    await save();
     progress.end(
       `${status} in ${seconds.toFixed(1)} s${reason === undefined ? "" : `: ${reason.split("\n")[0]}`}`,
     );
   }
   progress.stop();
-  results.peers = [...peers.values()];
-  return { ...results, headline: computeHeadline(results) };
 }
 
 /** Ctrl-C leaves no process and no model behind. */

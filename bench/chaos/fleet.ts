@@ -37,6 +37,8 @@ export class Fleet {
   private present: Keeper | undefined;
   private second: Keeper | undefined;
   private keepers = 0;
+  /** Whose recovery has been told of. */
+  private recovered: Keeper | undefined;
   private alive = 0;
   private readonly all = new Set<Child<Commands>>();
 
@@ -155,10 +157,14 @@ export class Fleet {
 
   /**
    * Waits until the owner has made up for the one before it. Where nobody has given the current version back, another
-   * one is loaded. Returns the numbers of the versions that were lost, and what has happened, for people.
+   * one is loaded. Returns the numbers of the versions that were lost, and what has happened, for people: of each
+   * owner's recovery once.
    */
   async recover(): Promise<{ lost: number[]; texts: string[] }> {
-    const { restored, lost } = await this.owner.call("whenRecovered");
+    const { owner } = this;
+    const outcome = await owner.call("whenRecovered");
+    const { restored, lost } = this.recovered === owner ? { restored: [], lost: [] } : outcome;
+    this.recovered = owner;
     const { versions } = await this.owner.call("ledger");
     const texts = restored.length > 0 ? [`version ${restored.join(", ")} given back`] : [];
     if (lost.length > 0) texts.push(`version ${lost.join(", ")} lost`);

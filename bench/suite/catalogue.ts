@@ -1,4 +1,7 @@
-/** Every measure, in the order in which they run: models are written by the first that needs them. */
+/**
+ * Every measure, in the order in which they run: those of the headline first. Models are written by the first that
+ * needs them.
+ */
 import { attach } from "../measures/attach.js";
 import { attachBytes } from "../measures/attach-bytes.js";
 import { attachConcurrent } from "../measures/attach-concurrent.js";
@@ -19,23 +22,23 @@ import type { Measure } from "./bench.js";
 
 export const measures: readonly Measure[] = [
   load,
-  loadThreads,
-  loadChunks,
-  loadChecksum,
-  loadSize,
-  loadCold,
   attach,
   attachPeers,
-  attachBytes,
-  attachTensors,
-  attachConcurrent,
-  start,
   kernelRead,
   memory,
-  refcount,
   death,
-  deathPeers,
+  loadCold,
+  loadChecksum,
+  loadSize,
+  attachTensors,
+  attachBytes,
+  start,
   restart,
+  refcount,
+  attachConcurrent,
+  loadThreads,
+  loadChunks,
+  deathPeers,
 ];
 
 export function measureOf(name: string): Measure {

@@ -66,8 +66,8 @@ describe("npm run bench", () => {
     expect(after.runs).toHaveLength(2);
     expect(after.outcomes.map(({ measure, run }) => [measure, run])).toEqual([
       ["memory", 0],
-      ["refcount", 1],
       ["death", 1],
+      ["refcount", 1],
       ["death-peers", 1],
     ]);
     const of = (results: Results, measure: string) => results.series.filter((one) => one.measure === measure);
@@ -84,6 +84,29 @@ describe("npm run bench", () => {
         { peer: "PyTorch", status: "absent", reason: "it needs a GPU, and this run has none" },
       ]);
     }
+  });
+
+  test("keeps what it has when it is ended early", async () => {
+    const early = path.join(folder, "early");
+    const child = spawn(
+      process.execPath,
+      [
+        path.join(__dirname, "../../dist/bench/suite.js"),
+        ...["--driver", driver, "--quick", "--out", early, "--filter", "kernel-read,refcount"],
+      ],
+      { env: { ...process.env, TMPDIR: folder, NODE_OPTIONS: "" }, stdio: ["ignore", "ignore", "pipe"] },
+    );
+    const closed = once(child, "close");
+    let progress = "";
+    for await (const chunk of child.stderr) {
+      progress += chunk;
+      if (progress.includes("[1/2] kernel-read: done")) child.kill("SIGTERM");
+    }
+    const [code] = await closed;
+    expect(code, progress).toBe(143);
+    const results: Results = JSON.parse(readFileSync(path.join(early, "results.json"), "utf8"));
+    expect(results.outcomes.map(({ measure }) => measure)).toEqual(["kernel-read"]);
+    expect(results.headline.kernelReadVsOwn).toEqual(expect.any(Number));
   });
 
   test("draws the plots of what was measured", async () => {

@@ -16,6 +16,14 @@ const fleet = new Fleet({ folder: temporaryFolder(), workers: 0, concurrency: 1,
 beforeAll(() => fleet.start());
 afterAll(() => fleet.destroy());
 
+test("what an owner's recovery has lost is told once", async () => {
+  const owner = { call: async (name: string) => (name === "ledger" ? ledger : { restored: [2], lost: [3] }) };
+  const ledger = { versions: [{ state: "current" }] };
+  const other = Object.assign(Object.create(Fleet.prototype), { present: owner });
+  expect((await other.recover()).lost).toEqual([3]);
+  expect(await other.recover()).toEqual({ lost: [], texts: [] });
+});
+
 test("whoever is killed, and whenever", async () => {
   for (let round = 0; round < 16; round++) {
     await fleet.breakHandOver(round % 4 === 3 ? "successor" : "owner", (5 * round) % 40);
