@@ -1,6 +1,7 @@
 import { CudaIpcError } from "../errors.js";
 import type { NativeFd, NativeFileLock, NativeListener } from "../native.js";
 import type { Answer } from "../wire/server.js";
+import { keepAlive } from "./keep-alive.js";
 import { canBeGiven, memoryOf } from "./mirror-source.js";
 import { exportState, type OwnerParts } from "./owner-state.js";
 
@@ -24,6 +25,8 @@ export interface HandoverGiver {
 /** The running owner's side of a hand-over. It keeps everything until the successor says that it listens. */
 export class HandoverSource {
   private giving: { session: number; listener: NativeFd | undefined } | undefined;
+  /** While this owner does not listen, and cannot know yet whether it will again. */
+  private alive: NodeJS.Timeout | undefined;
 
   constructor(private readonly giver: HandoverGiver) {}
 
@@ -57,7 +60,10 @@ export class HandoverSource {
     // Before the successor is told to go on: its service may be the same one.
     await this.giver.letGo();
     // Behind the reply, which is sent when this returns.
-    setImmediate(() => this.giver.finish());
+    setImmediate(() => {
+      clearInterval(this.alive);
+      this.giver.finish();
+    });
     return { body: {} };
   }
 
@@ -70,6 +76,7 @@ export class HandoverSource {
     const { parts, lock } = this.giver;
     parts.log.commit();
     this.giver.freeze(giving.session);
+    this.alive = keepAlive();
     giving.listener = this.giver.detachListener();
     const given = parts.catalog
       .list()
@@ -92,6 +99,7 @@ export class HandoverSource {
     const listener = this.giving?.listener;
     this.giving = undefined;
     this.giver.goOn(listener);
+    clearInterval(this.alive);
     listener?.close();
   }
 

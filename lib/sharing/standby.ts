@@ -4,6 +4,7 @@ import { CudaIpcError } from "../errors.js";
 import { type NativeFileLock, native } from "../native.js";
 import type { ClientConnection } from "../wire/client.js";
 import { packTensors } from "../wire/manifest.js";
+import { keepAlive } from "./keep-alive.js";
 import { Mirror } from "./mirror.js";
 import type { ReceivedMemory } from "./received-memory.js";
 import { unlessRefused } from "./resume.js";
@@ -28,9 +29,6 @@ interface StandbyEvents<Owner> {
 const shortestWaitMs = 2;
 const longestWaitMs = 250;
 
-/** As long as a timer can be. */
-const foreverMs = 2 ** 31 - 1;
-
 /**
  * Mirrors an owner: descriptors of its memory, manifests, leases. Holds no CUDA context. When the owner dies it takes
  * the socket over; when somebody else has done so first, that owner is offered what this one holds, and mirrored.
@@ -40,8 +38,8 @@ export class Standby<Owner> extends EventEmitter<StandbyEvents<Owner>> implement
   readonly owner: Promise<Owner>;
   private settle!: { resolve(owner: Owner): void; reject(error: Error): void };
   private closed = false;
-  /** A mirror that nothing is asked of does not keep the event loop alive, and a program may have nothing else. */
-  private readonly alive = setInterval(() => {}, foreverMs);
+  /** A mirror does not keep the event loop alive, and a program may have nothing else. */
+  private readonly alive = keepAlive();
 
   private constructor(
     /** The absolute path of the socket. */

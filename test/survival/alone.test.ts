@@ -1,0 +1,78 @@
+// A process that does nothing but stand by, or be the owner, lives for as long as it is needed, and no longer.
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import path from "node:path";
+import { createInterface } from "node:readline";
+import { expect, test } from "vitest";
+import { attach, Owner } from "../../dist/lib/index.js";
+import { watchOwner } from "../helpers/leaks.js";
+import { folder, startOwner } from "../helpers/sharing.js";
+import { kill, rawClient, startMortal } from "../helpers/survival.js";
+import { newSocket } from "../helpers/temporary.js";
+
+const program = path.join(__dirname, "../children/alone.cjs");
+
+/** A child without a channel to this process, which would keep it alive. */
+function start(...args: string[]) {
+  const child = spawn(process.execPath, [program, ...args], { stdio: ["ignore", "pipe", "inherit"] });
+  const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
+  return {
+    child,
+    line: async () => (await lines.next()).value,
+    ended: once(child, "close") as Promise<[number | null, NodeJS.Signals | null]>,
+  };
+}
+
+test("a standby takes over, and ends when that owner is closed", async () => {
+  const mortal = await startMortal();
+  const { line, ended } = start("standby", mortal.socket);
+  expect(await line()).toBe("standing by");
+  await kill(mortal.child);
+  expect(await line()).toBe("taken over");
+  expect(await ended).toEqual([0, null]);
+});
+
+test.each(["close", "unref"])("after %s a standby ends by itself", async (what) => {
+  const owner = await startOwner();
+  const { line, ended } = start("standby", owner.socket, what);
+  expect(await line()).toBe("standing by");
+  expect(await ended).toEqual([0, null]);
+});
+
+test("an owner hears that it was handed over, and ends", async () => {
+  const socket = newSocket(folder);
+  const { line, ended } = start("owner", socket, "vmm");
+  expect(await line()).toBe("serving");
+  const successor = watchOwner(await Owner.takeOver({ socket }));
+  expect(await line()).toBe("handed over");
+  expect(await ended).toEqual([0, null]);
+  expect(successor.current("set")).toMatchObject({ presence: "present" });
+});
+
+test("an owner waits for its successor, and goes on when that one is gone", async () => {
+  const socket = newSocket(folder);
+  const { child, line, ended } = start("owner", socket, "vmm");
+  expect(await line()).toBe("serving");
+  const successor = await rawClient(socket);
+  const { fds } = await successor.request("handover", {});
+  for (const fd of fds) fd.close();
+  successor.close();
+  await (await attach("set", { socket })).release();
+  child.kill("SIGTERM");
+  expect(await line()).toBe("closed");
+  expect(await ended).toEqual([0, null]);
+});
+
+test("an owner that closes waits for the holders of `ipc` memory", async () => {
+  const socket = newSocket(folder);
+  const { child, line, ended } = start("owner", socket, "ipc");
+  expect(await line()).toBe("serving");
+  const weights = await attach("set", { socket });
+  child.kill("SIGTERM");
+  const checksum = await weights.computeChecksum();
+  expect(checksum).toBe(weights.checksum);
+  expect(child.exitCode).toBe(null);
+  await weights.release();
+  expect(await line()).toBe("closed");
+  expect(await ended).toEqual([0, null]);
+});
