@@ -14,7 +14,7 @@ import { LockClient } from "./lock-client.js";
 import { type Mapper, mapSlabs } from "./map-slabs.js";
 import { openAttached } from "./open-attached.js";
 import { type Dialer, OwnerLink } from "./owner-link.js";
-import { attemptUntil, countdown, type RequestLimits, withLimits } from "./patience.js";
+import { attemptUntil, countdown, isLost, type RequestLimits, withLimits } from "./patience.js";
 import { resumeLeases } from "./resume.js";
 import { type LatestOptions, type LeaseService, Weights } from "./weights.js";
 
@@ -289,10 +289,6 @@ export class OwnerClient implements LeaseService {
 
 function hasCode(error: unknown, code: string): boolean {
   return error instanceof CudaIpcError && error.code === `ERR_CUDA_IPC_${code}`;
-}
-
-function isLost(error: unknown): boolean {
-  return hasCode(error, "CONNECTION_LOST");
 }
 
 /** Whether the owner may have done what was asked of it, and may not. */

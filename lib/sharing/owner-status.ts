@@ -2,6 +2,7 @@ import { invalidArgument } from "../errors.js";
 import { native } from "../native.js";
 import { ClientConnection } from "../wire/client.js";
 import type { LockStatus, SetStatus } from "../wire/values.js";
+import { attemptUntil, isLost, type RequestLimits } from "./patience.js";
 import { resolveSocket } from "./socket-path.js";
 import { software } from "./software.js";
 
@@ -41,6 +42,14 @@ export async function ownerStatus(options: OwnerStatusOptions = {}): Promise<Own
     throw invalidArgument("timeout", "milliseconds", timeout);
   const socket = resolveSocket(options.socket);
   signal?.throwIfAborted();
+  return attemptUntil(
+    { timeout, signal },
+    (left) => ask(socket, left),
+    async (error) => isLost(error),
+  );
+}
+
+async function ask(socket: string, { timeout, signal }: RequestLimits): Promise<OwnerStatus> {
   const channel = await native.connect(socket);
   const connection = new ClientConnection({
     channel,

@@ -25,7 +25,7 @@ import { isUnchanged, originOf } from "./origin.js";
 import type { CloseOptions, LoadOptions, OwnerEvents, OwnerOptions, Recovery } from "./owner-options.js";
 import { OwnerServer } from "./owner-server.js";
 import { adoptState, exportState, type OwnerParts } from "./owner-state.js";
-import { untilAborted } from "./patience.js";
+import { attemptUntil, isLost, untilAborted } from "./patience.js";
 import { defaultRecoveryDeadline, type Predecessor, readPredecessor } from "./predecessor.js";
 import type { ReceivedMemory } from "./received-memory.js";
 import { Recovery as VersionRecovery } from "./recovery.js";
@@ -43,6 +43,9 @@ import { summary } from "./summary.js";
 import { Version } from "./version.js";
 
 export type { CloseOptions, LoadOptions, OwnerOptions, Recovery } from "./owner-options.js";
+
+/** How long a standby tries when owners end, or hand over, while it asks. */
+const standbyMs = 10_000;
 
 /** What an owner is built on. */
 export interface Foundation extends Predecessor {
@@ -188,7 +191,12 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
         throw error;
       }
     };
-    const standby = await Standby.start(socket, begin, manager && ((state) => keptInStore(manager, state)));
+    const kept = manager && ((state: StoredState) => keptInStore(manager, state));
+    const standby = await attemptUntil(
+      { timeout: standbyMs },
+      () => Standby.start(socket, begin, kept),
+      async (error) => isLost(error),
+    );
     if (manager !== undefined) standBy(manager, socket, (error) => standby.report(error));
     return standby;
   }

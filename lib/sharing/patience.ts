@@ -76,6 +76,11 @@ export async function attemptUntil<T>(
   }
 }
 
+/** Whether the connection ended before an answer: at a hand-over, too, and then there is somebody else to ask. */
+export function isLost(error: unknown): boolean {
+  return error instanceof CudaIpcError && error.code === "ERR_CUDA_IPC_CONNECTION_LOST";
+}
+
 /** Rejects with the signal's reason. */
 export function pause(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
   const never = new Promise<void>(() => {});

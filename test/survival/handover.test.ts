@@ -1,7 +1,7 @@
 // A running owner hands everything over to another process.
 import { readdirSync } from "node:fs";
 import { expect, test } from "vitest";
-import { Owner } from "../../dist/lib/index.js";
+import { Owner, ownerStatus } from "../../dist/lib/index.js";
 import { startChild } from "../helpers/child.js";
 import { watchOwner } from "../helpers/leaks.js";
 import { someTensors } from "../helpers/sharing.js";
@@ -51,6 +51,33 @@ test("workers that attach all the while are all served", async () => {
   await counted(owner, version.id, 3);
   for (const { worker, key } of workers) await worker.call("release", key);
   expect(await old.child.finish()).toBe(0);
+});
+
+test("who asks for the status all the while, or comes to stand by, is answered", async () => {
+  const old = await startMortal();
+  const { socket } = old;
+  const version = await old.load("set", someTensors());
+  let going = true;
+  const asking = Array.from({ length: 8 }, async () => {
+    while (going) expect((await ownerStatus({ socket })).sets).toMatchObject([{ name: "set" }]);
+  });
+  const standingBy = async () => {
+    while (going) await (await Owner.standby({ socket })).close();
+  };
+  const all = Promise.all([...asking, standingBy()]);
+  let owner = startChild("owner.cjs");
+  await owner.call("takeOver", { socket });
+  expect(await old.child.finish()).toBe(0);
+  for (let n = 0; n < 2; n++) {
+    const before = owner;
+    owner = startChild("owner.cjs");
+    await owner.call("takeOver", { socket });
+    await before.event("handedover");
+    expect(await before.finish()).toBe(0);
+  }
+  going = false;
+  await all;
+  expect(await owner.call("versions")).toMatchObject([{ id: version.id }]);
 });
 
 test("it is refused while an ipc version lives, and the owner goes on", async () => {
