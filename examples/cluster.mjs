@@ -1,5 +1,6 @@
 import cluster from "node:cluster";
 import { createServer } from "node:http";
+import querystring from "node:querystring";
 import { attach, Owner } from "cuda-ipc";
 
 if (cluster.isPrimary) {
@@ -15,7 +16,7 @@ if (cluster.isPrimary) {
   const weights = await attach("llm");
   process.once("disconnect", () => weights.release());
   createServer(async (request, response) => {
-    const name = decodeURIComponent(request.url.slice(1));
+    const name = querystring.unescape(request.url.slice(1));
     if (!weights.has(name)) return response.writeHead(404).end();
     response.end(`${process.pid} has ${name}, checksum ${await weights.tensor(name).checksum()}\n`);
   }).listen(Number(process.env.PORT ?? 8080));

@@ -28,8 +28,15 @@ async function main(options: Options): Promise<number> {
   return broken.length > 0 ? 1 : 0;
 }
 
-main(readOptions(process.argv)).then((code) => {
-  // After a hang, what was waited for is waited for still.
-  process.exitCode = code;
-  process.stdout.write("", () => process.stderr.write("", () => process.exit()));
-});
+function cannotBegin(error: unknown): number {
+  process.stderr.write(`chaos: ${(error as Error).message}\n`);
+  return 2;
+}
+
+main(readOptions(process.argv))
+  .catch(cannotBegin)
+  .then((code) => {
+    // After a hang, what was waited for is waited for still.
+    process.exitCode = code;
+    process.stdout.write("", () => process.stderr.write("", () => process.exit()));
+  });

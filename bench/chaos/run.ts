@@ -18,7 +18,7 @@ const completeFromSeconds = 20;
 
 const lastRequestsMs = 60_000;
 
-/** Everything that a run finds is in `findings` when this resolves. */
+/** Everything that a run finds is in `findings` when this resolves. Rejects when it cannot begin. */
 export async function run(options: Options, folder: string, findings: Findings, log: Log): Promise<void> {
   const { workers, concurrency, pause: pauseMs } = options;
   const versions = new Versions(findings);
@@ -28,8 +28,12 @@ export async function run(options: Options, folder: string, findings: Findings, 
     ...{ slots, concurrency, pauseMs, versions, findings },
     aliveSince: () => fleet.aliveSince,
   });
+  // Without a driver nothing begins, and no promise is broken.
+  const usedBefore = await fleet.observer.call("usedBytes").catch((error) => {
+    fleet.destroy();
+    throw error;
+  });
   try {
-    const usedBefore = await fleet.observer.call("usedBytes");
     await fleet.start();
     traffic.start();
     await settle(fleet, findings);

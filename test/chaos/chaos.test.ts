@@ -1,5 +1,5 @@
 // The chaos harness itself: that a run passes, and that it would not if a promise were broken.
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import path from "node:path";
 import { describe, expect, test } from "vitest";
@@ -91,3 +91,11 @@ test("the same seed gives the same schedule", async () => {
   expect(both).toBeGreaterThan(1);
   expect(first.slice(0, both)).toEqual(second.slice(0, both));
 }, 120_000);
+
+test("without a driver nothing begins, and no promise is said to be broken", () => {
+  const env = { ...process.env, TMPDIR: folder, NODE_OPTIONS: "", CUDA_IPC_DRIVER: "none" };
+  const { status, stderr } = spawnSync(process.execPath, [main, "--json"], { env, encoding: "utf8" });
+  expect(status).toBe(2);
+  expect(stderr).toMatch(/^chaos: Expected "libcuda" .* received "none"/m);
+  expect(stderr).not.toContain("BROKEN PROMISE");
+});
