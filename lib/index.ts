@@ -12,7 +12,13 @@ export { type AttachOptions, attach } from "./sharing/attach.js";
 export { type FollowedVersion, Following, type FollowOptions, follow } from "./sharing/following.js";
 export type { Holder, RefCount } from "./sharing/ledger-types.js";
 export { Lock, type LockOptions } from "./sharing/lock.js";
-export { type LoadOptions, Owner, type OwnerOptions } from "./sharing/owner.js";
+export {
+  type CloseOptions,
+  type LoadOptions,
+  Owner,
+  type OwnerOptions,
+  type Recovery,
+} from "./sharing/owner.js";
 export { disconnect } from "./sharing/owner-client.js";
 export { type OwnerStatus, type OwnerStatusOptions, ownerStatus } from "./sharing/owner-status.js";
 export type { ServiceManagerOption } from "./sharing/service-manager/service-manager.js";
@@ -20,5 +26,5 @@ export { defaultSocket } from "./sharing/socket-path.js";
 export type { Standby } from "./sharing/standby.js";
 export { Tensor } from "./sharing/tensor.js";
 export { Version } from "./sharing/version.js";
-export { type ReleaseOptions, Weights } from "./sharing/weights.js";
+export { type LatestOptions, type ReleaseOptions, Weights } from "./sharing/weights.js";
 export type { LockStatus, SetStatus, VersionStatus } from "./wire/values.js";

@@ -18,6 +18,7 @@ export interface OwnerOptions {
   allowUids?: readonly number[];
   /** The socket's mode; default 0600, or 0666 with `allowUids`. */
   mode?: number;
+  /** Leases, locks and connections at most; defaults as in docs/protocol.md, and 4096 connections. */
   limits?: Partial<LedgerLimits & LockLimits> & { connections?: number };
   /**
    * Where "vmm" memory is loaded: by a short-lived process (default), so that this one gets no CUDA context, which takes
@@ -75,7 +76,7 @@ export interface CloseOptions {
 
 /** What came of the versions of an owner that died. */
 export interface Recovery {
-  /** Whole again: a worker gave the memory back. */
+  /** Whole again: a worker, a standby or the service manager gave the memory back. */
   restored: Version[];
   /** Gone, or no longer to be had (`ipc`). */
   lost: Version[];
