@@ -32,7 +32,11 @@ ProcessHandle ProcessHandle::duplicate() const {
 
 bool is_alive(const Fd& pidfd) {
   pollfd poll{pidfd.get(), POLLIN, 0};
-  return ::poll(&poll, 1, 0) == 0;
+  int ready;
+  do {
+    ready = ::poll(&poll, 1, 0);  // a signal ends it early, although it does not wait
+  } while (ready < 0 && errno == EINTR);
+  return ready == 0;
 }
 
 ProcessHandle open_process(pid_t pid) {

@@ -3,6 +3,7 @@
 #include "channel/channel.h"
 
 #include <grp.h>
+#include <pthread.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -11,6 +12,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <csignal>
 #include <thread>
 
 #include "channel/bind.h"
@@ -271,6 +273,25 @@ void too_many_descriptors_in_flight() {
   CHECK(::waitpid(child, &status, 0) == child && status == 0);
 }
 
+// A profiler's, for example, at any moment.
+void alive_whatever_signals_come() {
+  struct sigaction quiet {};
+  quiet.sa_handler = [](int) {};
+  struct sigaction before {};
+  CHECK(::sigaction(SIGUSR1, &quiet, &before) == 0);
+  const ProcessHandle self = open_process(::getpid());
+  std::atomic<bool> done{false};
+  std::thread disturber([&done, target = ::pthread_self()] {
+    while (!done) ::pthread_kill(target, SIGUSR1);
+  });
+  size_t deaths = 0;
+  for (int i = 0; i < 200'000; ++i) deaths += is_alive(self.pidfd) ? 0 : 1;
+  done = true;
+  disturber.join();
+  CHECK(::sigaction(SIGUSR1, &before, nullptr) == 0);
+  CHECK(deaths == 0);
+}
+
 void watched_processes() {
   std::mutex mutex;
   std::condition_variable changed;
@@ -364,6 +385,7 @@ int main() {
   last_words();
   senders_facts_beside_every_message();
   only_streams_are_adopted();
+  alive_whatever_signals_come();
   watched_processes();
   connections();
   return 0;

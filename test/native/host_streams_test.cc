@@ -1,5 +1,7 @@
 // Streams and events of the host driver: order, the legacy default stream, kernels, failed contexts, and
 // events between processes.
+#include <sys/resource.h>
+
 #include <future>
 
 #include "driver/host/ipc_handle.h"
@@ -224,12 +226,24 @@ void record_behind_a_gate(Line& line) {
   line.receive<char>();
 }
 
+// Nobody is taken for dead for want of a descriptor to look with.
+void query_without_descriptors(CUevent event) {
+  rlimit before{};
+  CHECK(getrlimit(RLIMIT_NOFILE, &before) == 0);
+  const rlimit none{0, before.rlim_max};
+  CHECK(setrlimit(RLIMIT_NOFILE, &none) == 0);
+  const CUresult result = host::table().cuEventQuery(event);
+  CHECK(setrlimit(RLIMIT_NOFILE, &before) == 0);
+  CHECK(result == CUDA_ERROR_NOT_READY);
+}
+
 void outlives_the_recorder() {
   Child child("record");
   const auto handle = child.line.receive<CUipcEventHandle>();
   CUevent event = nullptr;
   OK(cuIpcOpenEventHandle(&event, handle));
   EXPECT(CUDA_ERROR_NOT_READY, cuEventQuery(event));
+  query_without_descriptors(event);
   auto waiter = std::async(std::launch::async, [&] { return host::table().cuEventSynchronize(event); });
   child.kill();
   CHECK(waiter.get() == CUDA_SUCCESS);

@@ -87,7 +87,9 @@ ProcessName this_process() {
 
 bool is_alive(const ProcessName& process) {
   ProcessState found;
-  if (!read_state(process.pid, found) || found.start_time != process.start_time) return false;
+  errno = 0;
+  if (!read_state(process.pid, found)) return errno == EMFILE || errno == ENFILE;  // nothing to look with
+  if (found.start_time != process.start_time) return false;
   if (found.state == 'Z' || found.state == 'X') return false;
   // Between the signal and the zombie a process drops its address space first and its descriptors second. The
   // link to its program goes with the former.

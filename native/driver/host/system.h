@@ -25,7 +25,8 @@ struct ProcessName {
 };
 
 ProcessName this_process();
-// False for a process that has begun to exit, too: its descriptors are gone.
+// False for a process that has begun to exit, too: its descriptors are gone. True where this process has no
+// descriptor left to look with: whoever is taken for dead has no work left to wait for.
 bool is_alive(const ProcessName& process);
 // Which PID namespace this process is in; 0 when the system does not tell.
 uint64_t pid_namespace();
