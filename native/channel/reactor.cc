@@ -5,7 +5,7 @@
 #include <sys/eventfd.h>
 
 #include <csignal>
-#include <system_error>
+#include <exception>
 #include <thread>
 
 #include "channel/errors.h"
@@ -48,9 +48,9 @@ Reactor* Reactor::start() {
   pthread_sigmask(SIG_SETMASK, &all, &before);
   try {
     std::thread([raw = reactor.get()] { raw->serve(); }).detach();
-  } catch (const std::system_error& error) {
+  } catch (const std::exception&) {  // no more threads, or no memory for one
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    throw channel_error(error.code().value(), "starting the socket thread", "ERR_CUDA_IPC_SYSTEM");
+    throw channel_error(EAGAIN, "starting the socket thread", "ERR_CUDA_IPC_SYSTEM");
   }
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
   return reactor.release();
