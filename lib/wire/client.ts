@@ -185,17 +185,10 @@ export class ClientConnection {
   }
 
   private receiveReply(message: ReplyMessage, fds: NativeFd[]): void {
-    const request = this.pending.request(message.re);
-    // How many a hand-over carries is known only with the state that it describes: its receiver checks.
-    const handover = message.type === "handedOver" ? fds.length : 0;
-    const described = message.type === "attached" ? vmmSlabs(message) : handover;
-    if (request === undefined || replyTypes[request.type] !== message.type || described !== fds.length) {
+    const misfit = misfitOf(this.pending.request(message.re), message, fds.length);
+    if (misfit !== undefined) {
       for (const fd of fds) fd.close();
-      throw violation(
-        described === fds.length
-          ? `The owner's ${message.type} answers no request.`
-          : `The owner's attached describes ${described} vmm slabs and carries ${fds.length} descriptors.`,
-      );
+      throw violation(`The owner's ${message.type} ${misfit}.`);
     }
     const beside = message.type === "attached" ? { manifest: this.expectManifest(message.version.id) } : {};
     this.pending.succeed(message.re, { message, fds, ...beside });
@@ -227,8 +220,16 @@ export class ClientConnection {
   }
 }
 
-function vmmSlabs({ slabs }: OwnerMessages["attached"]): number {
-  return slabs.reduce((sum, { sharing }) => (sharing === "vmm" ? sum + 1 : sum), 0);
+/** What is wrong with a reply beyond its schema. How many descriptors a hand-over carries its receiver checks. */
+function misfitOf(request: RequestMessage | undefined, reply: ReplyMessage, fds: number): string | undefined {
+  if (request === undefined || replyTypes[request.type] !== reply.type) return "answers no request";
+  if (reply.type !== "attached") return undefined;
+  const { lease, slabs } = reply;
+  if (lease !== (request as RequestMessage<"attach">).lease) return "grants another lease than was asked for";
+  const vmm = slabs.filter(({ sharing }) => sharing === "vmm");
+  if (vmm.length !== fds) return `describes ${vmm.length} vmm slabs and carries ${fds} descriptors`;
+  const wrong = slabs.find(({ sharing, handle }) => (handle === null) !== (sharing === "vmm"));
+  return wrong && `describes a slab of ${wrong.sharing} with ${wrong.handle === null ? "no" : "a"} handle`;
 }
 
 function lost(cause: CudaIpcError | undefined): CudaIpcError {

@@ -17,6 +17,8 @@ const { re: ____, ...attachedBody } = body(example("attached"));
 const manifest = example("manifest");
 const following = ownerChecks.encoded(manifest);
 const one = [example("attach").lease];
+const slab = example("attached").slabs[0]!;
+const handle = `${"A".repeat(86)}==`;
 
 const unused = () => {
   throw new Error("not used in this test");
@@ -416,6 +418,13 @@ describe("peers that break the protocol", () => {
     ["a manifest behind no grant", example("manifest"), 0],
     ["fewer descriptors than vmm slabs", { ...example("attached"), re: 1, fds: 0 }, 0],
     ["more descriptors than vmm slabs", { ...example("attached"), re: 1, fds: 2 }, 2],
+    ["another lease", { ...example("attached"), re: 1, lease: "0".repeat(32) }, 1],
+    ["a vmm slab with a handle", { ...example("attached"), re: 1, slabs: [{ ...slab, handle }] }, 1],
+    [
+      "an ipc slab without one",
+      { ...example("attached"), re: 1, fds: 0, slabs: [{ ...slab, sharing: "ipc" }] },
+      0,
+    ],
   ])("an owner that sends %s is left", async (_, message, fds) => {
     const { worker, near, closed } = connect({ attach: () => new Promise(() => {}) });
     const attaching = worker.request("attach", attachBody);
