@@ -94,6 +94,7 @@ async function runAll(
     progress.begin(name);
     const context = { measure: name, driver, device, quick, shared };
     const found = await runMeasure(context, limitSeconds * patience, (text) => progress.step(text));
+    if (ending) return;
     const { status, reason, seconds } = found;
     results.outcomes.push({ measure: name, status, reason, seconds, run: 0 });
     results.series.push(...found.series);
@@ -108,10 +109,13 @@ async function runAll(
   progress.stop();
 }
 
+let ending = false;
+
 /** Ctrl-C leaves no process and no model behind. */
 function endWhenTold(folder: string): void {
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
     process.once(signal, () => {
+      ending = true;
       killMeasures();
       rm(folder, { recursive: true, force: true }).finally(() =>
         process.exit(128 + os.constants.signals[signal]),

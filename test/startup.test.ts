@@ -40,6 +40,7 @@ test("a worker that can attach has loaded little more than the addon", () => {
     "dist/lib/sharing/attach.js",
     "dist/lib/sharing/bring-up.js",
     "dist/lib/sharing/ids.js",
+    "dist/lib/sharing/set-name.js",
     "dist/lib/sharing/socket-path.js",
   ]);
 });

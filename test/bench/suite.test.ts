@@ -100,7 +100,7 @@ describe("npm run bench", () => {
     let progress = "";
     for await (const chunk of child.stderr) {
       progress += chunk;
-      if (progress.includes("[1/2] kernel-read: done")) child.kill("SIGTERM");
+      if (!child.killed && progress.includes("[1/2] kernel-read: done")) child.kill("SIGTERM");
     }
     const [code] = await closed;
     expect(code, progress).toBe(143);
