@@ -40,8 +40,9 @@ test("each dtype adds to the one element and gives the value from before", async
     BigInt64Array.of(-1n - 2n ** 40n, 1n),
     Float32Array.of(0.5, -1.75),
   ]);
+  const counters = weights.tensor("u32");
   await weights.release();
-  await expect(add("u32", 0, 1)).rejects.toThrow(coded("RELEASED"));
+  await expect(counters.atomicAdd(0, 1)).rejects.toThrow(coded("RELEASED"));
 });
 
 test("what cannot be added to is refused, with nothing changed", async () => {
