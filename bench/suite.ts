@@ -11,7 +11,15 @@ import { headlineRows, markdown } from "./suite/markdown.js";
 import { readOptions, type SuiteOptions } from "./suite/options.js";
 import { preparePeers, resultsFolder } from "./suite/prepare.js";
 import { Progress } from "./suite/progress.js";
-import { merge, type PeerState, type Results, readResults, writeResults } from "./suite/results.js";
+import {
+  merge,
+  type PeerState,
+  type Results,
+  readResults,
+  recordedOptions,
+  withoutRoot,
+  writeResults,
+} from "./suite/results.js";
 import { killMeasures, runMeasure } from "./suite/runner.js";
 
 async function main(): Promise<void> {
@@ -68,7 +76,7 @@ async function startResults(
     runs: [
       {
         at: new Date().toISOString(),
-        options: process.argv.slice(2),
+        options: recordedOptions(process.argv.slice(2)),
         commit: commit ?? (await currentCommit()),
         machine,
       },
@@ -96,10 +104,21 @@ async function runAll(
     const found = await runMeasure(context, limitSeconds * patience, (text) => progress.step(text));
     if (ending) return;
     const { status, reason, seconds } = found;
-    results.outcomes.push({ measure: name, status, reason, seconds, run: 0 });
+    results.outcomes.push({
+      measure: name,
+      status,
+      reason: reason === undefined ? undefined : withoutRoot(reason),
+      seconds,
+      run: 0,
+    });
     results.series.push(...found.series);
     results.notes.push(...found.notes.map((text) => ({ measure: name, text })));
-    for (const peer of found.peers) peers.set(peer.peer, peer);
+    for (const peer of found.peers) {
+      peers.set(peer.peer, {
+        ...peer,
+        reason: peer.reason === undefined ? undefined : withoutRoot(peer.reason),
+      });
+    }
     results.peers = [...peers.values()];
     await save();
     progress.end(

@@ -1,5 +1,7 @@
 /** What a results folder holds: results.json is the record, and everything else is made from it. */
 import { readFile, rename, writeFile } from "node:fs/promises";
+import path from "node:path";
+import { packageRoot } from "../common/paths.js";
 import type { Headline } from "./headline.js";
 import type { Machine } from "./machine.js";
 
@@ -55,6 +57,22 @@ export interface Results {
   notes: { measure: string; text: string }[];
   headline: Headline;
   series: Series[];
+}
+
+/** Text for the record: it must not tell where on its machine the project lies. */
+export function withoutRoot(text: string): string {
+  return text.replaceAll(`${path.resolve(packageRoot)}/`, "");
+}
+
+/** The options of a command, for the record: without the folders, which are its machine's. */
+export function recordedOptions(argv: readonly string[]): string[] {
+  const folders = ["--out", "--dir"];
+  return argv.filter(
+    (word, at) =>
+      !folders.includes(word) &&
+      !folders.includes(argv[at - 1] ?? "") &&
+      !folders.some((name) => word.startsWith(`${name}=`)),
+  );
 }
 
 export async function readResults(file: string): Promise<Results> {
