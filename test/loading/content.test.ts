@@ -47,17 +47,6 @@ describe.each(Object.entries(inputs))("%s", (_, input) => {
   });
 });
 
-test("tensors are placed on several devices", async () => {
-  const input = { a: numbers(3 << 20), b: numbers(300), c: numbers(5000) };
-  const device = ({ name }: { name: string }) => (name === "b" ? 1 : 0);
-  const apart = await loadWeights(input, { loading: "process", device });
-  const here = await loadWeights(input, { loading: "inline", device });
-  expect(apart.slabs.map((slab) => slab.device)).toEqual(here.slabs.map((slab) => slab.device));
-  expect(apart.slabs).toHaveLength(2);
-  expect(apart.checksum).toBe(here.checksum);
-  await Promise.all([...here.slabs, ...apart.slabs].map(closeSlab));
-});
-
 describe("verification", () => {
   const load = () => loadWeights({ a: numbers(3000), b: numbers(700) }, { loading: "process" });
 

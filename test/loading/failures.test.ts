@@ -1,5 +1,6 @@
 // Loads that fail, are aborted, or lose their process: an error that says so, and nothing left of them. That no
 // descriptor, mapping, device memory or process is left is looked at after every test.
+import "../helpers/on-host-driver.js";
 import { writeFileSync } from "node:fs";
 import path from "node:path";
 import { afterEach, describe, expect, test } from "vitest";

@@ -16,7 +16,6 @@ import {
   startSuccessor,
   stop,
 } from "../helpers/survival.js";
-import { injectInLoaders } from "../loading/faults.js";
 
 const open: { close(): void }[] = [];
 afterEach(() => {
@@ -178,26 +177,6 @@ test("one of many offers is looked at, the next one only when it was refused", a
   expect(refused).toHaveLength(1);
   worker.resume();
   await owner.whenRecovered();
-});
-
-test.each([
-  ["2", "OUT_OF_MEMORY"],
-  ["kill", "LOADER_DIED"],
-])("memory that cannot be looked at now (%s) is looked at again", async (fault, code) => {
-  const mortal = await startMortal();
-  const { socket } = mortal;
-  const { id } = await mortal.load("set", someTensors());
-  await startHolder("set", { socket });
-  await kill(mortal.child);
-  injectInLoaders(`cuMemImportFromShareableHandle:*=${fault}`);
-  const { owner, lost, refused } = await startSuccessor(socket);
-  const delayed = await new Promise((resolve) => owner.once("error", resolve));
-  expect(delayed).toMatchObject({ code: `ERR_CUDA_IPC_${code}` });
-  expect(owner.recovering).toBe(true);
-  injectInLoaders("");
-  await owner.whenRecovered();
-  expect(owner.current("set")).toMatchObject({ id, refCount: 1, presence: "present" });
-  expect([lost, refused]).toEqual([[], []]);
 });
 
 test("memory that was damaged is not published again, and its leases end", async () => {

@@ -110,6 +110,8 @@ test("close lets go of everything and says so; nothing comes back", async () => 
   expect(await manager.look()).toEqual([]);
   expect(manager.has({ STOPPING: "1" })).toBe(true);
   await worker.call("release", key);
+  // Its context takes memory, too.
+  await worker.finish();
   await expectMemoryBack(before);
   await owner.child.finish();
   const next = await startService(manager, socket);
