@@ -2,7 +2,7 @@ import { EventEmitter } from "node:events";
 import { promises as fs } from "node:fs";
 import { type InspectOptionsStylized, inspect } from "node:util";
 import { CudaIpcError, invalidArgument } from "../errors.js";
-import { type Loading, loadersGone, loadWeights } from "../loading/load.js";
+import { loadersGone } from "../loading/load.js";
 import { closeSlab } from "../loading/owned-slab.js";
 import type { WeightsInput } from "../loading/source.js";
 import {
@@ -14,27 +14,24 @@ import {
 } from "../native.js";
 import type { LockStatus } from "../wire/values.js";
 import type { Catalog, CatalogEntry } from "./catalog.js";
-import { manifestOf } from "./grant.js";
+import { activatedListener, chosen, type Foundation, inherit } from "./foundation.js";
 import { receiveHandover } from "./handover-receive.js";
 import { isId, randomId } from "./ids.js";
 import { Journal } from "./journal.js";
+import { leasesHeld } from "./leases-held.js";
 import type { Ledger } from "./ledger.js";
 import { recordLocks } from "./lock-record.js";
-import { explainNoRoom } from "./no-room.js";
-import { isUnchanged, originOf } from "./origin.js";
 import type { CloseOptions, LoadOptions, OwnerEvents, OwnerOptions, Recovery } from "./owner-options.js";
 import { OwnerServer } from "./owner-server.js";
-import { adoptState, exportState, type OwnerParts } from "./owner-state.js";
-import { attemptUntil, isLost, untilAborted } from "./patience.js";
-import { defaultRecoveryDeadline, type Predecessor, readPredecessor } from "./predecessor.js";
-import type { ReceivedMemory } from "./received-memory.js";
+import { exportState, type OwnerParts } from "./owner-state.js";
+import { attemptUntil, isLost } from "./patience.js";
+import { defaultRecoveryDeadline, readPredecessor } from "./predecessor.js";
+import { Publisher } from "./publisher.js";
 import { Recovery as VersionRecovery } from "./recovery.js";
-import { SerialQueue } from "./serial-queue.js";
 import { keptInStore } from "./service-manager/kept.js";
 import { OwnerService, standBy } from "./service-manager/owner-service.js";
-import { ServiceManager } from "./service-manager/service-manager.js";
 import { checkSetName } from "./set-name.js";
-import { journalPath, prepareSocketFolder, removeStaleSocket, resolveSocket } from "./socket-path.js";
+import { journalPath, prepareSocketFolder, removeStaleSocket } from "./socket-path.js";
 import { type Inheritance, Standby } from "./standby.js";
 import { processStartTime } from "./start-time.js";
 import type { StoredState } from "./stored-state.js";
@@ -46,17 +43,6 @@ export type { CloseOptions, LoadOptions, OwnerOptions, Recovery } from "./owner-
 
 /** How long a standby tries when owners end, or hand over, while it asks. */
 const standbyMs = 10_000;
-
-/** What an owner is built on. */
-export interface Foundation extends Predecessor {
-  socket: string;
-  mode: number;
-  /** Held: nobody else listens there. */
-  lock: NativeFileLock;
-  manager?: ServiceManager;
-  /** The manager's socket, which listens there already. The descriptor stays the caller's. */
-  activated?: NativeFd;
-}
 
 /**
  * The process that holds the weights and the ledger, and listens on a Unix socket. `load` publishes versions,
@@ -73,12 +59,11 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
   private readonly ledger: Ledger;
   private readonly catalog: Catalog;
   private readonly server: OwnerServer;
-  private readonly loads = new Map<string, SerialQueue>();
   private readonly handles = new WeakMap<CatalogEntry, Version>();
   private readonly recovery: VersionRecovery | undefined;
   private journal: Journal | undefined;
   private readonly service: OwnerService;
-  private readonly loading: Loading;
+  private readonly publisher: Publisher;
   private stopJournal: (() => void) | undefined;
   private handingOver = false;
   private activated = false;
@@ -92,7 +77,6 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
     this.socket = socket;
     this.lock = lock;
     this.parts = parts;
-    this.loading = options.loading ?? "process";
     this.id = randomId();
     this.ledger = parts.ledger;
     this.catalog = parts.catalog;
@@ -138,6 +122,14 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
       locks: parts.locks,
       recordLocks: recordLocks(parts.log),
       onPeerError: (error) => this.emit("peererror", error),
+    });
+    this.publisher = new Publisher({
+      catalog: this.catalog,
+      recovery: this.recovery,
+      loading: options.loading ?? "process",
+      signal: this.aborted.signal,
+      handle: (entry) => this.handle(entry),
+      announce: (entry) => this.server.announceVersion(entry),
     });
   }
 
@@ -274,39 +266,7 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
   async load(name: string, source: WeightsInput, options: LoadOptions = {}): Promise<Version> {
     checkSetName(name);
     this.assertOpen();
-    const signal = AbortSignal.any([this.aborted.signal, ...(options.signal ? [options.signal] : [])]);
-    let queue = this.loads.get(name);
-    if (queue === undefined) {
-      queue = new SerialQueue();
-      this.loads.set(name, queue);
-    }
-    return queue.run(async () => {
-      signal.throwIfAborted();
-      const kept = options.ifChanged ? await this.unchanged(name, source, options, signal) : undefined;
-      if (kept !== undefined) {
-        if (options.pinned) kept.pin();
-        return kept;
-      }
-      const loaded = await loadWeights(source, { ...options, loading: this.loading, signal }).catch(
-        (error) => {
-          throw explainNoRoom(error, name, this.catalog.list());
-        },
-      );
-      const { writable = false, pinned = false } = options;
-      const origin = originOf(loaded.contentKey, options.device);
-      const facts = { id: randomId(), set: name, writable, pinned, source: loaded.source, origin };
-      try {
-        signal.throwIfAborted();
-        // Too long a list of tensors fails here, and not every attach.
-        manifestOf({ ...facts, tensors: loaded.tensors });
-      } catch (error) {
-        await Promise.all(loaded.slabs.map(closeSlab));
-        throw error;
-      }
-      const { entry } = this.catalog.publish(facts, loaded.sharing, loaded);
-      this.server.announceVersion(entry);
-      return this.handle(entry);
-    });
+    return this.publisher.load(name, source, options);
   }
 
   /**
@@ -434,7 +394,7 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
     this.service.stopping();
     this.server.refuseNew();
     this.aborted.abort(new CudaIpcError("ERR_CUDA_IPC_CLOSED", "The owner was closed while it was loading."));
-    await Promise.all([...this.loads.values(), this.recovery].map((work) => work?.idle()));
+    await Promise.all([this.publisher.idle(), this.recovery?.idle()]);
     await Promise.all(
       this.leasedIpcVersions().map((version) => version.waitForRefCount((count) => count === 0, signal)),
     );
@@ -485,23 +445,6 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
     return version;
   }
 
-  /** The current version if this load would only make it again. */
-  private async unchanged(
-    name: string,
-    source: WeightsInput,
-    options: LoadOptions,
-    signal: AbortSignal,
-  ): Promise<Version | undefined> {
-    const entry = this.catalog.current(name);
-    if (entry === undefined || !(await isUnchanged(entry, source, options, signal))) return undefined;
-    // Each of these waits takes time in which it may be superseded, or lost.
-    const isCurrent = () => this.catalog.current(name) === entry;
-    if (entry.presence === "awaited" && isCurrent()) {
-      await untilAborted(this.recovery!.whenSettled(entry), signal);
-    }
-    return entry.presence === "present" && isCurrent() ? this.handle(entry) : undefined;
-  }
-
   private readonly accept = (channel: NativeChannel) => this.server.accept(channel);
   private readonly notAccepted = (error: Error) => this.report(error);
 
@@ -518,7 +461,7 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
       );
     }
     this.handingOver = true;
-    await Promise.all([...this.loads.values()].map((queue) => queue.idle()));
+    await this.publisher.idle();
   }
 
   /** The successor has failed: this owner stays. */
@@ -599,64 +542,4 @@ async function listenOrStandBy(options: OwnerOptions): Promise<Owner | Standby<O
     }
     await new Promise((resolve) => setTimeout(resolve, wait));
   }
-}
-
-/** A socket at the path that the service manager has passed, if who connects there gets to it. */
-async function activatedListener(
-  manager: ServiceManager | undefined,
-  socket: string,
-): Promise<NativeFd | undefined> {
-  if (manager?.listener === undefined) return undefined;
-  try {
-    // An owner that was no service of this manager's may have put its own in that place.
-    (await native.connect(socket)).close();
-    return manager.listener;
-  } catch (error) {
-    if ((error as CudaIpcError).code !== "ERR_CUDA_IPC_NO_OWNER") throw error;
-    return undefined;
-  }
-}
-
-/** The options, checked; chooses the driver, and finds the service manager. */
-function chosen(options: OwnerOptions): { socket: string; mode: number; manager?: ServiceManager } {
-  const socket = resolveSocket(options.socket);
-  if (options.driver !== undefined) native.chooseProvider(options.driver);
-  const mode = options.mode ?? (options.allowUids?.length ? 0o666 : 0o600);
-  if (!Number.isInteger(mode) || mode < 0 || mode > 0o777) {
-    throw invalidArgument("mode", "the permission bits of a file", mode);
-  }
-  const { loading = "process" } = options;
-  if (loading !== "process" && loading !== "inline") {
-    throw invalidArgument("loading", '"process" or "inline"', loading);
-  }
-  return { socket, mode, manager: ServiceManager.find(options.serviceManager, socket) };
-}
-
-/**
- * What a living owner has given, as the start of its successor, and the versions whose memory that is built on. Until
- * the successor listens the memory stays where it is: what failed can be tried again.
- */
-function inherit(state: StoredState, memory: ReceivedMemory, options: OwnerOptions) {
-  const { limits, recoveryDeadline = defaultRecoveryDeadline } = options;
-  const taken = new Set<string>();
-  const parts = adoptState(state, {
-    limits,
-    awaitUntil: Date.now() + recoveryDeadline,
-    memory({ id }) {
-      const found = memory.get(id);
-      if (found !== undefined) taken.add(id);
-      return found;
-    },
-  });
-  const predecessor: Predecessor = { parts, recover: true };
-  return { predecessor, taken };
-}
-
-function leasesHeld(versions: readonly Version[]): CudaIpcError {
-  const named = versions.map((version) => `${version.set} (version ${version.number}): ${version.refCount}`);
-  return new CudaIpcError(
-    "ERR_CUDA_IPC_LEASES_HELD",
-    `Leases are out on "ipc" versions, whose memory dies with this process: ${named.join(", ")}. Release them first, or close without { ipcLeases: "refuse" } to wait.`,
-    { details: { leases: versions.reduce((sum, version) => sum + version.refCount, 0) } },
-  );
 }

@@ -1,0 +1,71 @@
+import { type CudaIpcError, invalidArgument } from "../errors.js";
+import { type NativeFd, type NativeFileLock, native } from "../native.js";
+import type { OwnerOptions } from "./owner-options.js";
+import { adoptState } from "./owner-state.js";
+import { defaultRecoveryDeadline, type Predecessor } from "./predecessor.js";
+import type { ReceivedMemory } from "./received-memory.js";
+import { ServiceManager } from "./service-manager/service-manager.js";
+import { resolveSocket } from "./socket-path.js";
+import type { StoredState } from "./stored-state.js";
+
+/** What an owner is built on. */
+export interface Foundation extends Predecessor {
+  socket: string;
+  mode: number;
+  /** Held: nobody else listens there. */
+  lock: NativeFileLock;
+  manager?: ServiceManager;
+  /** The manager's socket, which listens there already. The descriptor stays the caller's. */
+  activated?: NativeFd;
+}
+
+/** The options, checked; chooses the driver, and finds the service manager. */
+export function chosen(options: OwnerOptions): { socket: string; mode: number; manager?: ServiceManager } {
+  const socket = resolveSocket(options.socket);
+  if (options.driver !== undefined) native.chooseProvider(options.driver);
+  const mode = options.mode ?? (options.allowUids?.length ? 0o666 : 0o600);
+  if (!Number.isInteger(mode) || mode < 0 || mode > 0o777) {
+    throw invalidArgument("mode", "the permission bits of a file", mode);
+  }
+  const { loading = "process" } = options;
+  if (loading !== "process" && loading !== "inline") {
+    throw invalidArgument("loading", '"process" or "inline"', loading);
+  }
+  return { socket, mode, manager: ServiceManager.find(options.serviceManager, socket) };
+}
+
+/** A socket at the path that the service manager has passed, if who connects there gets to it. */
+export async function activatedListener(
+  manager: ServiceManager | undefined,
+  socket: string,
+): Promise<NativeFd | undefined> {
+  if (manager?.listener === undefined) return undefined;
+  try {
+    // An owner that was no service of this manager's may have put its own in that place.
+    (await native.connect(socket)).close();
+    return manager.listener;
+  } catch (error) {
+    if ((error as CudaIpcError).code !== "ERR_CUDA_IPC_NO_OWNER") throw error;
+    return undefined;
+  }
+}
+
+/**
+ * What a living owner has given, as the start of its successor, and the versions whose memory that is built on. Until
+ * the successor listens the memory stays where it is: what failed can be tried again.
+ */
+export function inherit(state: StoredState, memory: ReceivedMemory, options: OwnerOptions) {
+  const { limits, recoveryDeadline = defaultRecoveryDeadline } = options;
+  const taken = new Set<string>();
+  const parts = adoptState(state, {
+    limits,
+    awaitUntil: Date.now() + recoveryDeadline,
+    memory({ id }) {
+      const found = memory.get(id);
+      if (found !== undefined) taken.add(id);
+      return found;
+    },
+  });
+  const predecessor: Predecessor = { parts, recover: true };
+  return { predecessor, taken };
+}

@@ -1,0 +1,89 @@
+import { type Loading, loadWeights } from "../loading/load.js";
+import { closeSlab } from "../loading/owned-slab.js";
+import type { WeightsInput } from "../loading/source.js";
+import type { Catalog, CatalogEntry } from "./catalog.js";
+import { manifestOf } from "./grant.js";
+import { randomId } from "./ids.js";
+import { explainNoRoom } from "./no-room.js";
+import { isUnchanged, originOf } from "./origin.js";
+import type { LoadOptions } from "./owner-options.js";
+import { untilAborted } from "./patience.js";
+import type { Recovery } from "./recovery.js";
+import { SerialQueue } from "./serial-queue.js";
+import type { Version } from "./version.js";
+
+export interface PublisherOptions {
+  readonly catalog: Catalog;
+  readonly recovery: Recovery | undefined;
+  readonly loading: Loading;
+  /** Ends all loads. */
+  readonly signal: AbortSignal;
+  handle(entry: CatalogEntry): Version;
+  /** There is a new current version. */
+  announce(entry: CatalogEntry): void;
+}
+
+/** The owner's loads: those of one set run one after the other, and each makes a version current, or nothing. */
+export class Publisher {
+  private readonly loads = new Map<string, SerialQueue>();
+
+  constructor(private readonly options: PublisherOptions) {}
+
+  /** Resolves when every load that was asked for by now has settled. */
+  async idle(): Promise<void> {
+    await Promise.all([...this.loads.values()].map((queue) => queue.idle()));
+  }
+
+  async load(name: string, source: WeightsInput, options: LoadOptions): Promise<Version> {
+    const { catalog, loading, handle, announce } = this.options;
+    const signal = AbortSignal.any([this.options.signal, ...(options.signal ? [options.signal] : [])]);
+    let queue = this.loads.get(name);
+    if (queue === undefined) {
+      queue = new SerialQueue();
+      this.loads.set(name, queue);
+    }
+    return queue.run(async () => {
+      signal.throwIfAborted();
+      const kept = options.ifChanged ? await this.unchanged(name, source, options, signal) : undefined;
+      if (kept !== undefined) {
+        if (options.pinned) kept.pin();
+        return kept;
+      }
+      const loaded = await loadWeights(source, { ...options, loading, signal }).catch((error) => {
+        throw explainNoRoom(error, name, catalog.list());
+      });
+      const { writable = false, pinned = false } = options;
+      const origin = originOf(loaded.contentKey, options.device);
+      const facts = { id: randomId(), set: name, writable, pinned, source: loaded.source, origin };
+      try {
+        signal.throwIfAborted();
+        // Too long a list of tensors fails here, and not every attach.
+        manifestOf({ ...facts, tensors: loaded.tensors });
+      } catch (error) {
+        await Promise.all(loaded.slabs.map(closeSlab));
+        throw error;
+      }
+      const { entry } = catalog.publish(facts, loaded.sharing, loaded);
+      announce(entry);
+      return handle(entry);
+    });
+  }
+
+  /** The current version if this load would only make it again. */
+  private async unchanged(
+    name: string,
+    source: WeightsInput,
+    options: LoadOptions,
+    signal: AbortSignal,
+  ): Promise<Version | undefined> {
+    const { catalog, recovery, handle } = this.options;
+    const entry = catalog.current(name);
+    if (entry === undefined || !(await isUnchanged(entry, source, options, signal))) return undefined;
+    // Each of these waits takes time in which it may be superseded, or lost.
+    const isCurrent = () => catalog.current(name) === entry;
+    if (entry.presence === "awaited" && isCurrent()) {
+      await untilAborted(recovery!.whenSettled(entry), signal);
+    }
+    return entry.presence === "present" && isCurrent() ? handle(entry) : undefined;
+  }
+}
