@@ -10,6 +10,9 @@ import type { NotifyLine } from "./line.js";
 import type { ServiceManager, StoreRoom } from "./service-manager.js";
 import { readTensorsFile, writeTensorsFile } from "./tensors-file.js";
 
+/** After which time a removal is tried again that the manager could not be told of. */
+const retryMs = 5000;
+
 export interface StoredMemoryOptions {
   onError(error: CudaIpcError): void;
   /** Something came back from the store that is no memory of this owner's. */
@@ -175,9 +178,22 @@ export class StoredMemory {
     this.left.delete(version);
     this.manager.room.used -= names.length;
     const sent = Promise.all(names.map((name) => this.line.remove(name)));
-    const removal = new Promise<void>((resolve) => this.sync(resolve, sent, () => this.removed(version)));
+    const removal = new Promise<void>((resolve) =>
+      this.sync(resolve, sent, {
+        done: () => this.removed(version),
+        failed: () => this.removeLater(version, names),
+      }),
+    );
     this.removals.add(removal);
     void removal.then(() => this.removals.delete(removal));
+  }
+
+  /** The manager was not told, or has not said that it has acted: it has the memory still, for all that is known. */
+  private removeLater(version: string, names: string[]): void {
+    if (!this.open || this.kept.has(version)) return;
+    this.kept.set(version, names);
+    this.manager.room.used += names.length;
+    setTimeout(() => this.remove(version), retryMs).unref();
   }
 
   private removed(version: string): void {
@@ -188,8 +204,12 @@ export class StoredMemory {
     this.storeAll();
   }
 
-  /** `then`, when the manager has acted on all that was sent, however late; `settle` after a bounded time. */
-  private sync(settle: () => void, sent: Promise<unknown> = Promise.resolve(), then = () => {}): void {
+  /** `done`, when the manager has acted on all that was sent, however late; `settle` after a bounded time. */
+  private sync(
+    settle: () => void,
+    sent: Promise<unknown> = Promise.resolve(),
+    { done = () => {}, failed = () => {} } = {},
+  ): void {
     const late = (error: unknown) => {
       this.failed(error);
       settle();
@@ -199,10 +219,16 @@ export class StoredMemory {
         // A manager that is gone has nothing in store.
         if (!isGone(error)) throw error;
       })
-      .then(() => {
-        then();
-        settle();
-      })
+      .then(
+        () => {
+          done();
+          settle();
+        },
+        (error) => {
+          failed();
+          late(error);
+        },
+      )
       .catch(late);
   }
 }
