@@ -67,6 +67,7 @@ test("who asks for the status all the while, or comes to stand by, is answered",
   const all = Promise.all([...asking, standingBy()]);
   let owner = startChild("owner.cjs");
   await owner.call("takeOver", { socket });
+  await old.child.event("handedover");
   expect(await old.child.finish()).toBe(0);
   for (let n = 0; n < 2; n++) {
     const before = owner;
