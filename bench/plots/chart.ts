@@ -26,7 +26,13 @@ export function chart(results: Results, title: string, values: readonly Row[], b
     width: 460,
     height: 260,
     data: { values },
-    config: { font: "sans-serif", view: { stroke: null }, axis: { gridColor: "#e5e5e5", labelFontSize: 11 } },
+    config: {
+      font: "sans-serif",
+      view: { stroke: null },
+      // 0: labels are never cut off.
+      axis: { gridColor: "#e5e5e5", labelFontSize: 11, labelLimit: 0 },
+      legend: { labelLimit: 0 },
+    },
     ...body,
   };
 }

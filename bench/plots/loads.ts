@@ -17,7 +17,9 @@ export function loadsPlot(results: Results): Spec | undefined {
   if (bars.length === 0) return undefined;
   const floor = rows(select(results, "load", "floor", "load"), name("C++ floor"));
   const y = { field: "median", type: "quantitative", title: "GB/s" };
-  const x = { field: "who", type: "nominal", title: null, sort: null, axis: { labelAngle: 0 } };
+  // A line for each part of a name.
+  const axis = { labelAngle: 0, labelExpr: "split(datum.label, ', ')" };
+  const x = { field: "who", type: "nominal", title: null, sort: null, axis };
   const color = {
     field: "ours",
     type: "nominal",
