@@ -1,6 +1,6 @@
 import { CudaIpcError } from "../errors.js";
 import { type NativeChannel, type NativeFd, native } from "../native.js";
-import { maxFrameBytes } from "../wire/limits.js";
+import { maxFrameBytes, maxLeasesPerRequest } from "../wire/limits.js";
 import type { RequestMessage } from "../wire/messages.js";
 import { type Answer, type RequestHandlers, ServerConnection } from "../wire/server.js";
 import type { SetStatus } from "../wire/values.js";
@@ -42,6 +42,8 @@ interface Session {
 export class OwnerServer {
   readonly locks: LockServer;
   private readonly sessions = new Map<number, Session>();
+  /** How many requests of a session wait for a version to come back. */
+  private readonly awaiting = new Map<number, number>();
   private readonly watches = new ProcessWatches((key) => this.processExited(key));
   private nextSession = 1;
   /** Nothing new is granted any more. */
@@ -268,7 +270,7 @@ export class OwnerServer {
     const entry = this.find(request);
     const { recovery } = this.options;
     if (entry.presence === "awaited" && recovery !== undefined) {
-      return recovery.whenSettled(entry).then(() => this.attach(session, request));
+      return this.whenSettled(session, recovery, entry).then(() => this.attach(session, request));
     }
     if (request.access === "readwrite" && !entry.writable) {
       throw new CudaIpcError(
@@ -285,6 +287,26 @@ export class OwnerServer {
     const fds = entry.slabs.flatMap(({ fd }) => (fd === undefined ? [] : [fd]));
     const onUnsent = () => this.catalog.apply(this.ledger.release([request.lease], session));
     return { body: granted(request.lease, entry), fds, following, onUnsent };
+  }
+
+  /** Waiting takes memory, and no lease is counted for it yet: so many requests of one connection may. */
+  private async whenSettled(session: number, recovery: Recovery, entry: CatalogEntry): Promise<void> {
+    const waiting = this.awaiting.get(session) ?? 0;
+    if (waiting >= maxLeasesPerRequest) {
+      throw new CudaIpcError(
+        "ERR_CUDA_IPC_LEASE_LIMIT",
+        `${waiting} requests of this connection wait for versions that the owner is recovering, and that is the limit. Ask again when it has recovered.`,
+        { details: { scope: "waiting", leases: waiting, limit: maxLeasesPerRequest } },
+      );
+    }
+    this.awaiting.set(session, waiting + 1);
+    try {
+      await recovery.whenSettled(entry);
+    } finally {
+      const left = this.awaiting.get(session)! - 1;
+      if (left > 0) this.awaiting.set(session, left);
+      else this.awaiting.delete(session);
+    }
   }
 
   private find({ set, version, checksum }: RequestMessage<"attach">): CatalogEntry {

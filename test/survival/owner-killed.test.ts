@@ -4,7 +4,15 @@ import path from "node:path";
 import { expect, test } from "vitest";
 import { writeSafetensors } from "../../dist/lib/index.js";
 import { folder, someTensors, startWorker } from "../helpers/sharing.js";
-import { counted, kill, startHolder, startMortal, startSuccessor, stop } from "../helpers/survival.js";
+import {
+  counted,
+  kill,
+  rawClient,
+  startHolder,
+  startMortal,
+  startSuccessor,
+  stop,
+} from "../helpers/survival.js";
 
 test("it is whole again without the file: same version, same bytes, exact counts", async () => {
   const file = path.join(folder, "gone.safetensors");
@@ -91,6 +99,29 @@ test("until a stopped worker is back, counts are a lower bound and nothing is fr
   await kill(stopped);
   await gone;
   expect(owner.versions().map(({ id }) => id)).toEqual([current.id]);
+});
+
+test("so many may wait for a version to come back, and not more", async () => {
+  const mortal = await startMortal();
+  const { socket } = mortal;
+  await mortal.load("set", someTensors());
+  const { worker } = await startHolder("set", { socket });
+  await stop(worker);
+  await kill(mortal.child);
+  const { owner } = await startSuccessor(socket);
+  const line = await rawClient(socket);
+  const lease = (n: number) => n.toString(16).padStart(32, "0");
+  const attach = (n: number) =>
+    line.request("attach", {
+      ...{ set: "set", version: null, checksum: null, access: "read", lease: lease(n) },
+    });
+  const waiting = Array.from({ length: 4096 }, (_, n) => attach(n + 1).catch(({ code }) => code));
+  await expect(attach(5000)).rejects.toMatchObject({ code: "ERR_CUDA_IPC_LEASE_LIMIT" });
+  await kill(worker);
+  await owner.whenRecovered();
+  expect(new Set(await Promise.all(waiting))).toEqual(new Set(["ERR_CUDA_IPC_NO_SET"]));
+  await expect(attach(5000)).rejects.toMatchObject({ code: "ERR_CUDA_IPC_NO_SET" });
+  line.close();
 });
 
 test("what nobody holds any more is freed when the recovery ends, and not before", async () => {
