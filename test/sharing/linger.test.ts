@@ -12,7 +12,10 @@ test("who attaches again finds the connection, which keeps no process alive", as
   const owner = await startOwner();
   await owner.load("set", someTensors());
   const worker = await startWorker();
-  const resources = await worker.call("resources");
+  // A rehearsal may be under way still, which ends with the first attach.
+  const resources = (await worker.call<string[]>("resources")).filter(
+    (name) => name !== "Immediate" && name !== "Timeout",
+  );
   await worker.call("attachThenRelease", "set", { socket: owner.socket });
   const first = await connections(worker);
   expect(first).toHaveLength(1);
