@@ -1,5 +1,7 @@
 // A process maps a slab once for each way of access, however many leases it holds on it.
 import { describe, expect, test } from "vitest";
+import { attach } from "../../dist/lib/index.js";
+import { native } from "../../dist/lib/native.js";
 import { sharings, someTensors, startOwner, startWorker } from "../helpers/sharing.js";
 
 describe.each(sharings)("%s", (sharing) => {
@@ -98,3 +100,23 @@ describe("access", () => {
     expect(version.refCount).toBe(0);
   });
 });
+
+test.each(sharings)(
+  "%s: a manifest that does not fit undoes what is being mapped, and ends the lease",
+  async (sharing) => {
+    const owner = await startOwner();
+    const version = await owner.load("llm", someTensors(), { sharing });
+    const { catalog } = owner as unknown as { catalog: { current(set: string): { tensors: object[] } } };
+    const entry = catalog.current("llm");
+    const { tensors } = entry;
+    entry.tensors = tensors.map((tensor) => ({ ...tensor, offset: 2 ** 40 }));
+    await expect(attach("llm", { socket: owner.socket })).rejects.toMatchObject({
+      code: "ERR_CUDA_IPC_PROTOCOL",
+      message: expect.stringContaining("manifest is broken"),
+    });
+    expect(version.refCount).toBe(0);
+    expect(native.mappingStatistics()).toMatchObject({ references: 0 });
+    entry.tensors = tensors;
+    await (await attach("llm", { socket: owner.socket })).release();
+  },
+);
