@@ -10,7 +10,7 @@ export function headlineRows(headline: Headline): [what: string, value: string, 
   return [
     ["load, GB/s", number(headline.loadGBps, 1), ""],
     ["load / C++ floor", number(headline.loadVsFloor), "at least 0.95"],
-    ["load / safetensors.torch.load_file", number(headline.loadVsSafetensors, 1), "at least 8"],
+    ["load / safetensors.torch.load_file", number(headline.loadVsSafetensors), "at least 8"],
     ...sharings.flatMap((sharing): [string, string, string][] => [
       [`attach (${sharing}), ms`, number(attachMs[sharing]), ""],
       [`attach (${sharing}) / C++ floor`, number(attachVsFloor[sharing]), "1.25 and 0.3 ms"],

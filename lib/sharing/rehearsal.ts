@@ -9,7 +9,7 @@ import { randomId } from "./ids.js";
 import { type AttachAddon, clientOf, forgetClient } from "./owner-client.js";
 import { software } from "./software.js";
 
-/** By then V8 has seen often enough what kinds of values come where: more makes no difference that can be measured. */
+/** V8 notes what kinds of values come where, and makes use of that, only after a function has been called some times. */
 const times = 12;
 
 /**

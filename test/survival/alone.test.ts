@@ -49,7 +49,7 @@ test("an owner hears that it was handed over, and ends", async () => {
   expect(successor.current("set")).toMatchObject({ presence: "present" });
 });
 
-test("an owner waits for its successor, and goes on when that one is gone", async () => {
+test("an owner whose successor is gone half way goes on", async () => {
   const socket = newSocket(folder);
   const { child, line, ended } = start("owner", socket, "vmm");
   expect(await line()).toBe("serving");
