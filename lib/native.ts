@@ -91,6 +91,13 @@ export interface NativeChannel {
   close(): void;
 }
 
+/** Requests to an owner that this environment leaves behind when it ends, unless they have been taken out by then. */
+export interface NativeTestament {
+  /** The frame of one request, under a name by which it is replaced or taken out. Its `id` is in no other one. */
+  set(key: string, request: Uint8Array): void;
+  delete(key: string): void;
+}
+
 export interface NativeListener {
   ref(): void;
   unref(): void;
@@ -333,6 +340,13 @@ export interface NativeAddon {
   ): NativeListener;
   /** Connects without blocking the event loop; ERR_CUDA_IPC_NO_OWNER when nobody listens. */
   connect(socketPath: string): Promise<NativeChannel>;
+  /**
+   * When this environment has ended and let go of all that it had mapped, while its process lives on: says `opening` (the
+   * frame of a hello) and the requests in the testament to the owner at that path, and to the next one there, until one
+   * has answered all of them. They must be harmless when repeated. Given up where nobody listens and there is no file
+   * `journal`: no owner is to be expected there.
+   */
+  testament(socketPath: string, journal: string, opening: Uint8Array): NativeTestament;
   /**
    * Two connected ends: a channel for here, and a descriptor for a child to inherit, who calls `adoptChannel`. The
    * peer of both is this process, which made them.

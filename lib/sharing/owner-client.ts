@@ -5,6 +5,7 @@ import type { RequestMessage, RequestType } from "../wire/messages.js";
 import { timedOut } from "../wire/pending.js";
 import { attachSteps } from "./attach-steps.js";
 import { Attachment } from "./attachment.js";
+import { Bequest, Debts } from "./bequest.js";
 import { bringUpDriver } from "./bring-up.js";
 import { HeldLeases } from "./held-leases.js";
 import { randomId } from "./ids.js";
@@ -32,7 +33,7 @@ type Granted<K extends RequestType> = ReplyTo<K> & { line: ClientConnection };
 type Asking<K extends RequestType> = RequestLimits & Pick<ClientRequestOptions<K>, "onReply">;
 
 /** What an attach uses of the addon: another one in a rehearsal. */
-export type AttachAddon = Dialer & Mapper & Pick<NativeAddon, "driverIsUp" | "devices">;
+export type AttachAddon = Dialer & Mapper & Pick<NativeAddon, "driverIsUp" | "devices" | "testament">;
 
 /** How long the end of a lease waits for the owner's word; the memory is unmapped by then. */
 const releaseMs = 2000;
@@ -72,9 +73,11 @@ export function disconnect(): void {
 export class OwnerClient implements LeaseService {
   private readonly held = new HeldLeases();
   /** Leases that may be counted by the owner although nobody here holds them. */
-  private readonly debts = new Set<string>();
+  private readonly debts: Debts;
   /** Granted leases whose memory is being mapped. */
   private readonly granted = new Set<string>();
+  /** All that may be counted for this thread, whatever has become of it. */
+  private readonly bequest: Bequest;
   private readonly link: OwnerLink;
   private readonly locks: LockClient;
 
@@ -82,6 +85,8 @@ export class OwnerClient implements LeaseService {
     socket: string,
     private readonly addon: AttachAddon = native,
   ) {
+    this.bequest = new Bequest(socket, addon);
+    this.debts = new Debts(this.bequest);
     this.link = new OwnerLink(socket, addon, {
       owing: () => this.held.size + this.granted.size + this.debts.size > 0 || this.locks.owing,
       tell: async (line) => {
@@ -251,6 +256,7 @@ export class OwnerClient implements LeaseService {
       const lingering = this.held.size === 0 ? this.link.open : undefined;
       const line = this.link.open ?? (await withLimits(this.link.connect(), left(), unreachable));
       attachSteps.tell?.("connected");
+      if (lease !== undefined) this.bequest.add(lease);
       try {
         const reply = line.request(type, body as never, { signal, timeoutMs: left().timeout, onReply });
         attachSteps.tell?.("asked");
@@ -262,7 +268,10 @@ export class OwnerClient implements LeaseService {
         }
         // Granted or not: where nobody has answered nobody can tell, and it is given back.
         const unanswered = line.closed ? line.greeted : isUnanswered(error) || signal?.aborted;
-        if (lease !== undefined && unanswered) this.giveBack(lease);
+        if (lease !== undefined) {
+          if (unanswered) this.giveBack(lease);
+          else this.bequest.delete(lease);
+        }
         throw error;
       }
     });

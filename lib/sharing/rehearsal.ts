@@ -35,6 +35,7 @@ export async function rehearseAttach(dial: () => NativeChannel): Promise<void> {
       return dial();
     },
     startChannel: native.startChannel,
+    testament: native.testament,
     chosenProvider: native.chosenProvider,
     driverIsUp: () => true,
     devices: async () => [],

@@ -11,6 +11,7 @@
 #include "addon/live_wrap.h"
 #include "addon/pair.h"
 #include "addon/process.h"
+#include "addon/testament.h"
 
 namespace cuda_ipc {
 
@@ -202,6 +203,7 @@ void export_channel(Napi::Env env, Napi::Object exports) {
   export_listener(env, exports);
   export_connect(env, exports);
   export_pair(env, exports);
+  export_testament(env, exports);
 }
 
 }  // namespace cuda_ipc

@@ -112,9 +112,9 @@ void Channel::abandon() {
 
 void Channel::abandon(const std::vector<uint8_t>& last_words) {
   std::lock_guard<std::mutex> lock(mutex_);
-  if (socket_) flush();
-  if (socket_ && outbox_.empty() && !broken_)
-    outbox_.send(socket_.get(), last_words.data(), last_words.size(), nullptr, 0);
+  flush();
+  // Behind what the kernel has not taken they are only kept, and go with the channel.
+  if (socket_ && !broken_) outbox_.send(socket_.get(), last_words.data(), last_words.size(), nullptr, 0);
   finish();
 }
 

@@ -1,0 +1,74 @@
+// Worker threads that end while there is no owner to hear it, in a process that lives on.
+import { describe, expect, test } from "vitest";
+import { type Child, startChild } from "../helpers/child.js";
+import { sharings, someTensors } from "../helpers/sharing.js";
+import { kill, startMortal, startSuccessor, stop } from "../helpers/survival.js";
+
+async function startThreads(socket: string, count: number): Promise<Child> {
+  const child = startChild("threads.cjs");
+  await child.call("warmUp");
+  for (let n = 0; n < count; n++) await child.call("attach", { socket });
+  return child;
+}
+
+describe.each(sharings)("%s", (sharing) => {
+  async function published() {
+    const old = await startMortal();
+    const version = await old.load("llm", someTensors(), { sharing });
+    return { old, socket: old.socket, version };
+  }
+
+  test("the next owner hears of it from the process, and has recovered", async () => {
+    const { old, socket } = await published();
+    const child = await startThreads(socket, 1);
+    await kill(old.child);
+    await child.call("terminate", 0);
+    const { owner } = await startSuccessor(socket);
+    await owner.whenRecovered();
+    expect(owner.versions()).toEqual([]);
+    expect(await child.call("mappings")).toEqual({ mappings: 0, references: 0 });
+  });
+
+  test("leases of the threads that live on are not concerned", async () => {
+    const { old, socket, version } = await published();
+    const child = await startThreads(socket, 3);
+    await kill(old.child);
+    await child.call("terminate", 0);
+    await child.call("terminate", 2);
+    const { owner } = await startSuccessor(socket);
+    await owner.whenRecovered();
+    expect(owner.versions()).toMatchObject([{ id: version.id, refCount: 1, refCountExact: true }]);
+    await child.call("release", 1);
+    await owner.versions()[0]?.waitForRefCount((count) => count === 0);
+  });
+
+  test("an owner that reads nothing hears of it when it reads again", async () => {
+    const { old, socket, version } = await published();
+    const child = await startThreads(socket, 1);
+    await stop(old.child);
+    await child.call("terminate", 0);
+    old.child.resume();
+    await old.child.call("waitForRefCount", version.id, 0);
+  });
+
+  test("and the one after it, when it dies before", async () => {
+    const { old, socket } = await published();
+    const child = await startThreads(socket, 1);
+    await stop(old.child);
+    // Its farewell is in the owner's socket by now, and goes with that.
+    await child.call("terminate", 0);
+    await kill(old.child);
+    const { owner } = await startSuccessor(socket);
+    await owner.whenRecovered();
+    expect(child.exit).toBeUndefined();
+  });
+});
+
+test("nobody is looked for where no owner is to be expected", async () => {
+  const old = await startMortal();
+  await old.load("llm", someTensors());
+  const child = await startThreads(old.socket, 1);
+  await old.child.call("close");
+  await child.call("terminate", 0);
+  expect(await child.call("settle")).toEqual({ mappings: 0, references: 0, fds: {} });
+});
