@@ -344,9 +344,9 @@ export interface NativeAddon {
    * When this environment has ended and let go of all that it had mapped, while its process lives on: says `opening` (the
    * frame of a hello) and the requests in the testament to the owner at that path, and to the next one there, until one
    * has answered all of them. They must be harmless when repeated. Given up where nobody listens and there is no file
-   * `journal`: no owner is to be expected there.
+   * `journal`: no owner is to be expected there. Undefined on the main thread, which its process ends with.
    */
-  testament(socketPath: string, journal: string, opening: Uint8Array): NativeTestament;
+  testament(socketPath: string, journal: string, opening: Uint8Array): NativeTestament | undefined;
   /**
    * Two connected ends: a channel for here, and a descriptor for a child to inherit, who calls `adoptChannel`. The
    * peer of both is this process, which made them.

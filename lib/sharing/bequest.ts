@@ -1,4 +1,3 @@
-import { isMainThread } from "node:worker_threads";
 import type { NativeAddon, NativeTestament } from "../native.js";
 import { encodeFrame } from "../wire/encode.js";
 import { protocolVersion } from "../wire/limits.js";
@@ -12,7 +11,8 @@ import { software } from "./software.js";
  * nothing: its process ends with it.
  */
 export class Bequest {
-  private testament: NativeTestament | undefined;
+  /** Null: nothing is left behind here. */
+  private testament: NativeTestament | null | undefined;
   private requests = 0;
 
   constructor(
@@ -22,8 +22,11 @@ export class Bequest {
 
   /** To be called before the lease is asked for. */
   add(lease: string): void {
-    if (isMainThread) return;
-    this.testament ??= this.addon.testament(this.socket, journalPath(this.socket), encodeFrame(hello()));
+    if (this.testament === undefined) {
+      const { socket } = this;
+      this.testament = this.addon.testament(socket, journalPath(socket), encodeFrame(hello())) ?? null;
+    }
+    if (this.testament === null) return;
     const id = ++this.requests;
     this.testament.set(lease, encodeFrame({ type: "release", fds: 0, id, leases: [lease] }));
   }

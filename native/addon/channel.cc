@@ -1,8 +1,5 @@
 #include "addon/channel.h"
 
-#include <sys/syscall.h>
-#include <unistd.h>
-
 #include "addon/callback.h"
 #include "addon/connect.h"
 #include "addon/exports.h"
@@ -16,11 +13,6 @@
 namespace cuda_ipc {
 
 namespace {
-
-// The one that ends with its process.
-bool on_main_thread() {
-  return ::syscall(SYS_gettid) == ::getpid();
-}
 
 class NativeChannel : public LiveWrap<NativeChannel> {
  public:

@@ -1,5 +1,8 @@
 #include "addon/environment.h"
 
+#include <sys/syscall.h>
+#include <unistd.h>
+
 namespace cuda_ipc {
 
 namespace {
@@ -60,6 +63,10 @@ Napi::Value Environment::make_error(Napi::Env env, const Error& error) {
   }
   if (error_factory_.IsEmpty()) return Napi::Error::New(env, error.what()).Value();
   return error_factory_.Call({facts});
+}
+
+bool on_main_thread() {
+  return ::syscall(SYS_gettid) == ::getpid();
 }
 
 Environment::Closers::iterator Environment::on_teardown(std::function<void()> closer) {

@@ -51,6 +51,9 @@ class Environment {
   Afterwards afterwards_;
 };
 
+// Whether the calling environment ends with its process, and leaves nothing to be told to anybody.
+bool on_main_thread();
+
 // Runs `body` and turns a cuda_ipc::Error into the thrown JavaScript error, and so whatever else C++ throws:
 // past this it would end the process.
 template <class Body>

@@ -59,6 +59,7 @@ class NativeTestament : public LiveWrap<NativeTestament> {
 };
 
 Napi::Value create(const Napi::CallbackInfo& info) {
+  if (on_main_thread()) return info.Env().Undefined();
   std::string path = string_argument(info[0], "socketPath");
   std::string journal = string_argument(info[1], "journal");
   Bytes opening = bytes_argument_copy(info[2], "opening");
