@@ -19,6 +19,9 @@ export interface Foundation extends Predecessor {
   activated?: NativeFd;
 }
 
+/** As long as a timer can be. */
+const longestMs = 2 ** 31 - 1;
+
 /** The options, checked; chooses the driver, and finds the service manager. */
 export function chosen(options: OwnerOptions): { socket: string; mode: number; manager?: ServiceManager } {
   const socket = resolveSocket(options.socket);
@@ -30,6 +33,11 @@ export function chosen(options: OwnerOptions): { socket: string; mode: number; m
   const { loading = "process" } = options;
   if (loading !== "process" && loading !== "inline") {
     throw invalidArgument("loading", '"process" or "inline"', loading);
+  }
+  for (const name of ["recoveryDeadline", "handoverTimeout"] as const) {
+    const value = options[name];
+    if (value === undefined || (typeof value === "number" && value >= 0 && value <= longestMs)) continue;
+    throw invalidArgument(name, `milliseconds, at most ${longestMs}`, value);
   }
   return { socket, mode, manager: ServiceManager.find(options.serviceManager, socket) };
 }

@@ -9,6 +9,8 @@ import { exportState, type OwnerParts } from "./owner-state.js";
 export interface HandoverGiver {
   readonly parts: OwnerParts;
   readonly lock: NativeFileLock;
+  /** Milliseconds that a successor has, from when it is sent everything until it says that it listens. */
+  readonly timeout: number;
   /** Refuses while something stands against it, such as a recovery; waits for loads that are under way. */
   prepare(): Promise<void>;
   /** From here on nothing changes: no request is read, no death is acted on. `session` is the successor's. */
@@ -22,19 +24,30 @@ export interface HandoverGiver {
   finish(): void;
 }
 
-/** The running owner's side of a hand-over. It keeps everything until the successor says that it listens. */
+interface Giving {
+  readonly session: number;
+  readonly disconnect: (reason: CudaIpcError) => void;
+  listener: NativeFd | undefined;
+  overdue: NodeJS.Timeout | undefined;
+}
+
+/**
+ * The running owner's side of a hand-over. It keeps everything until the successor says that it listens, and goes on
+ * when that takes too long: a successor acts only when its word has been answered.
+ */
 export class HandoverSource {
-  private giving: { session: number; listener: NativeFd | undefined } | undefined;
+  private giving: Giving | undefined;
   /** While this owner does not listen, and cannot know yet whether it will again. */
   private alive: NodeJS.Timeout | undefined;
 
   constructor(private readonly giver: HandoverGiver) {}
 
-  async give(session: number): Promise<Answer<"handover">> {
+  /** `disconnect` ends the successor's connection. */
+  async give(session: number, disconnect: (reason: CudaIpcError) => void): Promise<Answer<"handover">> {
     if (this.giving !== undefined) {
       throw new CudaIpcError("ERR_CUDA_IPC_HANDOVER_RUNNING", "The owner is being handed over already.");
     }
-    const giving: { session: number; listener: NativeFd | undefined } = { session, listener: undefined };
+    const giving: Giving = { session, disconnect, listener: undefined, overdue: undefined };
     this.giving = giving;
     try {
       this.assertNoIpc();
@@ -54,6 +67,7 @@ export class HandoverSource {
     if (this.giving?.session !== session || this.giving.listener === undefined) {
       throw new CudaIpcError("ERR_CUDA_IPC_INVALID_STATE", "Nothing was handed over on this connection.");
     }
+    clearTimeout(this.giving.overdue);
     this.giving.listener.close();
     // From here on the end of this connection means nothing.
     this.giving = undefined;
@@ -72,12 +86,14 @@ export class HandoverSource {
     if (this.giving?.session === session) this.resume();
   }
 
-  private pack(giving: { session: number; listener: NativeFd | undefined }): Answer<"handover"> {
-    const { parts, lock } = this.giver;
+  private pack(giving: Giving): Answer<"handover"> {
+    const { parts, lock, timeout } = this.giver;
     parts.log.commit();
     this.giver.freeze(giving.session);
     this.alive = keepAlive();
     giving.listener = this.giver.detachListener();
+    // Its end is what this owner goes on by.
+    giving.overdue = setTimeout(() => giving.disconnect(overdue(timeout)), timeout);
     const given = parts.catalog
       .list()
       .filter((entry) => canBeGiven(entry) && parts.ledger.version(entry.id)?.state !== "released")
@@ -97,6 +113,7 @@ export class HandoverSource {
 
   private resume(): void {
     const listener = this.giving?.listener;
+    clearTimeout(this.giving?.overdue);
     this.giving = undefined;
     this.giver.goOn(listener);
     clearInterval(this.alive);
@@ -113,4 +130,12 @@ export class HandoverSource {
       { details: { set: ipc.set, version: ipc.id } },
     );
   }
+}
+
+function overdue(milliseconds: number): CudaIpcError {
+  return new CudaIpcError(
+    "ERR_CUDA_IPC_HANDOVER_TIMEOUT",
+    `The successor was given everything, and has not said within ${milliseconds} ms that it listens: it is stopped, or too busy. The owner goes on. Try again, or allow more time: { handoverTimeout }.`,
+    { details: { milliseconds } },
+  );
 }

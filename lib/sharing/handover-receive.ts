@@ -1,7 +1,14 @@
 import { CudaIpcError } from "../errors.js";
-import { type NativeFd, type NativeFileLock, native } from "../native.js";
+import {
+  type NativeChannel,
+  type NativeFd,
+  type NativeFileLock,
+  type NativeProcess,
+  native,
+} from "../native.js";
 import { checkedChange } from "../wire/check.js";
 import { ClientConnection } from "../wire/client.js";
+import { isLost, pause } from "./patience.js";
 import { ReceivedMemory } from "./received-memory.js";
 import { software } from "./software.js";
 import { StoredState } from "./stored-state.js";
@@ -15,20 +22,28 @@ export interface Handover {
   readonly memory: ReceivedMemory;
   /**
    * This process is able to listen: the old owner lets go and ends. From then on it does not go on, whatever becomes of
-   * this process. Rejects when it refuses.
+   * this process. Rejects when it refuses, or nobody can tell whether it has let go: then it goes on.
    */
   taken(): Promise<void>;
   /** Something failed here: the old owner goes on. */
   giveUp(): void;
 }
 
+/** How long an owner whose connection is gone may take to be dead: its files are closed before it is. */
+const dyingMs = 10_000;
+
 /**
  * Asks the owner on the socket to hand everything over. Rejects with its refusal, ERR_CUDA_IPC_HANDOVER_IPC among them
  * (memory shared as `ipc` dies with its exporter), or with ERR_CUDA_IPC_NO_OWNER.
  */
-export async function receiveHandover(socket: string, signal?: AbortSignal): Promise<Handover> {
+export async function receiveHandover(
+  socket: string,
+  { signal, dying = dyingMs }: { signal?: AbortSignal; dying?: number } = {},
+): Promise<Handover> {
+  const channel = await native.connect(socket);
+  const giver = watchDeath(channel);
   const connection = new ClientConnection({
-    channel: await native.connect(socket),
+    channel,
     start: native.startChannel,
     hello: { client: software, driver: { provider: native.chosenProvider(), version: null }, devices: null },
   });
@@ -38,6 +53,7 @@ export async function receiveHandover(socket: string, signal?: AbortSignal): Pro
   let lock: NativeFileLock | undefined;
   let listener: NativeFd | undefined;
   const giveUp = () => {
+    giver.close();
     lock?.close();
     listener?.close();
     memory.dropAll();
@@ -74,11 +90,31 @@ export async function receiveHandover(socket: string, signal?: AbortSignal): Pro
       try {
         await connection.request("handoverTaken", {});
       } catch (error) {
-        // It goes on when it sees this connection end, which is open: it has died, and let go as well.
-        if ((error as CudaIpcError).code !== "ERR_CUDA_IPC_CONNECTION_LOST") throw error;
+        // Whoever lives may have ended the connection to go on. Whoever is dead has let go as well.
+        const dead = isLost(error) && (await giver.died(dying));
+        if (!dead) throw error;
       }
+      giver.close();
       connection.close();
     },
+  };
+}
+
+/** The death of the process at the other end. One whose death cannot be proven is never dead. */
+function watchDeath(channel: NativeChannel) {
+  const dead = new AbortController();
+  let watch: NativeProcess | undefined;
+  try {
+    watch = channel.watchPeer(() => dead.abort());
+  } catch {
+    // Nobody will tell.
+  }
+  return {
+    async died(milliseconds: number): Promise<boolean> {
+      if (watch !== undefined) await pause(milliseconds, dead.signal).catch(() => {});
+      return dead.signal.aborted;
+    },
+    close: () => watch?.close(),
   };
 }
 

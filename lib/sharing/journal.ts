@@ -16,6 +16,8 @@ export interface JournalOptions {
   state: () => StoredState;
   /** The journal cannot be written. The owner serves on; what it grants meanwhile no successor would know. */
   onError: (error: CudaIpcError) => void;
+  /** Written beside the file, which is another owner's until `install()`. */
+  staged?: boolean;
 }
 
 /**
@@ -29,12 +31,14 @@ export class Journal {
   private bytes = 0;
   private compactedBytes = 0;
   private retry: NodeJS.Timeout | undefined;
+  private staged: boolean;
 
-  /** Replaces what is there by the present state. Throws when it cannot be written. */
+  /** Replaces what is there by the present state, unless it is `staged`. Throws when it cannot be written. */
   constructor(
     private readonly file: string,
     private readonly options: JournalOptions,
   ) {
+    this.staged = options.staged ?? false;
     try {
       this.rewrite();
     } catch (error) {
@@ -56,14 +60,28 @@ export class Journal {
     if (this.bytes > Math.max(smallBytes, 4 * this.compactedBytes)) this.compact();
   };
 
-  /** Somebody else has replaced the file: puts it there again, now or when that is possible. */
+  /** From here on the file is this journal's, now or when that is possible. */
+  install(): void {
+    this.staged = false;
+    // Anew: what lies beside it may be the work of a successor before this one, which was stopped meanwhile.
+    this.renew();
+  }
+
+  /** Whoever was to have the file after this one does not get it: writes it anew, now or when that is possible. */
   renew(): void {
     clearTimeout(this.retry);
     try {
+      rmSync(this.beside, { force: true });
       this.rewrite();
     } catch (error) {
       this.failed(error);
     }
+  }
+
+  /** What was staged comes to nothing. */
+  discard(): void {
+    this.close();
+    rmSync(this.beside, { force: true });
   }
 
   /** Nothing is left to recover. */
@@ -88,9 +106,14 @@ export class Journal {
     }
   }
 
+  /** Where a successor has its journal ready: another name than the owner's own, which may be writing just then. */
+  private get beside(): string {
+    return `${this.file}.next`;
+  }
+
   private rewrite(): void {
     const { owner, state } = this.options;
-    const temporary = `${this.file}.new`;
+    const temporary = this.staged ? this.beside : `${this.file}.new`;
     rmSync(temporary, { force: true });
     const { O_WRONLY, O_CREAT, O_EXCL, O_APPEND, O_NOFOLLOW } = constants;
     const fd = openSync(temporary, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_NOFOLLOW, 0o600);
@@ -98,7 +121,7 @@ export class Journal {
       const header = JSON.stringify({ journal: journalFormat, boot: bootId(), owner });
       const content = Buffer.from(`${header}\n${toLines(state().changes())}`);
       if (writeSync(fd, content) !== content.length) throw new Error("no space left");
-      renameSync(temporary, this.file);
+      if (!this.staged) renameSync(temporary, this.file);
       this.bytes = content.length;
       this.compactedBytes = content.length;
     } catch (error) {

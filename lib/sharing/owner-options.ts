@@ -31,6 +31,11 @@ export interface OwnerOptions {
    */
   recoveryDeadline?: number;
   /**
+   * How long a successor (`Owner.takeOver`) may take, from when it is sent everything until it listens; milliseconds,
+   * default 30,000. Nobody is heard meanwhile. One that takes longer is disconnected, and this owner goes on.
+   */
+  handoverTimeout?: number;
+  /**
    * Whether "vmm" memory is stored with the service manager (systemd) that has started this process, and found again
    * there after a restart; it also hears when the owner listens and when it stops. Default "auto": where the manager
    * says that this process is a service with a store (NOTIFY_SOCKET and FDSTORE, which systemd sets from version 254

@@ -55,6 +55,7 @@ function play(fd: NativeFd): OwnerServer {
     ...{
       parts,
       lock,
+      timeout: 0,
       prepare: never,
       freeze: never,
       detachListener: never,

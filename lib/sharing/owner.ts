@@ -41,6 +41,7 @@ import { Version } from "./version.js";
 
 export type { CloseOptions, LoadOptions, OwnerOptions, Recovery } from "./owner-options.js";
 
+const defaultHandoverMs = 30_000;
 /** How long a standby tries when owners end, or hand over, while it asks. */
 const standbyMs = 10_000;
 
@@ -107,6 +108,7 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
     const succession = new SuccessionServer({
       parts,
       lock,
+      timeout: options.handoverTimeout ?? defaultHandoverMs,
       prepare: () => this.prepareHandover(),
       freeze: (session) => this.server.freeze(session),
       goOn: (listening) => this.goOn(listening),
@@ -197,25 +199,26 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
    * Takes everything over from the owner that runs on the socket (an upgrade of the program, not of the weights): no
    * lease ends, nobody who connects is refused, and the old owner lets go and emits `handedover`. Rejects, and the old
    * owner goes on, with ERR_CUDA_IPC_HANDOVER_IPC while an `ipc` version lives, ERR_CUDA_IPC_RECOVERING,
-   * ERR_CUDA_IPC_NO_OWNER.
+   * ERR_CUDA_IPC_NO_OWNER, and ERR_CUDA_IPC_HANDOVER_TIMEOUT where this process was stopped for long.
    */
   static async takeOver(options: OwnerOptions & { signal?: AbortSignal } = {}): Promise<Owner> {
     const { socket, mode, manager } = chosen(options);
-    const handover = await receiveHandover(socket, options.signal);
+    const handover = await receiveHandover(socket, { signal: options.signal });
     const { lock, listener, state, memory } = handover;
     let owner: Owner | undefined;
     let taken: Set<string>;
     try {
       const inherited = inherit(state, memory, options);
       taken = inherited.taken;
-      owner = Owner.prepare({ socket, mode, lock, manager, ...inherited.predecessor }, options);
+      owner = Owner.prepare({ socket, mode, lock, manager, ...inherited.predecessor }, options, true);
       // Who connects waits until then: what is granted here must not be unknown to an old owner that goes on.
       await handover.taken();
     } catch (error) {
-      owner?.journal?.close();
+      owner?.journal?.discard();
       handover.giveUp();
       throw error;
     }
+    owner.journal?.install();
     memory.handOn(taken);
     owner.adoptListener(listener);
     owner.serve({ handedOver: true });
@@ -240,9 +243,9 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
   }
 
   /** Does all that may fail, but for the socket. */
-  private static prepare(foundation: Foundation, options: OwnerOptions): Owner {
+  private static prepare(foundation: Foundation, options: OwnerOptions, staged = false): Owner {
     const owner = new Owner(foundation, options);
-    owner.keepJournal();
+    owner.keepJournal(staged);
     return owner;
   }
 
@@ -489,13 +492,14 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
     this.emit("handedover");
   }
 
-  /** Writes down, from here on, what a successor must know. */
-  private keepJournal(): void {
+  /** Writes down, from here on, what a successor must know; `staged` while the file is another owner's. */
+  private keepJournal(staged: boolean): void {
     const owner = { id: this.id, pid: process.pid, startTime: processStartTime() };
     this.journal = new Journal(journalPath(this.socket), {
       owner,
       state: () => exportState(this.parts),
       onError: (error) => this.report(error),
+      staged,
     });
     this.stopJournal = this.parts.log.subscribe(this.journal.write);
   }

@@ -30,7 +30,7 @@ export class SuccessionServer {
       },
       handover: () => {
         assertSameUser(peer);
-        return this.handover.give(session);
+        return this.handover.give(session, (reason) => connection().fail(reason));
       },
       handoverTaken: () => this.handover.taken(session),
     };

@@ -86,6 +86,19 @@ serve({
     };
     void Owner.takeOver({ socket });
   },
+  /** The same, but it stops when it has everything, and says so when it goes on. */
+  takeOverAndStop(options) {
+    const { ClientConnection } = require("../../dist/lib/wire/client.js");
+    const { request } = ClientConnection.prototype;
+    ClientConnection.prototype.request = async function (type, ...rest) {
+      if (type === "handoverTaken") {
+        await new Promise((sent) => process.send({ event: "ready", value: null }, sent));
+        process.kill(process.pid, "SIGSTOP");
+      }
+      return request.call(this, type, ...rest);
+    };
+    return Owner.takeOver(options).then(adopt);
+  },
   /** In good order, whatever is under way. */
   exit: () => process.exit(0),
   recovering: () => owner.recovering,

@@ -2,11 +2,20 @@
 import { mkdirSync, rmdirSync, rmSync } from "node:fs";
 import { expect, test } from "vitest";
 import { Owner } from "../../dist/lib/index.js";
+import { receiveHandover } from "../../dist/lib/sharing/handover-receive.js";
 import { startChild } from "../helpers/child.js";
 import { inspect } from "../helpers/inspect.js";
 import { watchOwner } from "../helpers/leaks.js";
 import { MIB, someTensors, startOwner, startWorker } from "../helpers/sharing.js";
-import { counted, kill, rawClient, startHolder, startMortal } from "../helpers/survival.js";
+import {
+  counted,
+  kill,
+  rawClient,
+  startHolder,
+  startMortal,
+  startSuccessor,
+  stop,
+} from "../helpers/survival.js";
 import { loaderOf } from "../loading/loaders.js";
 
 test("the giver dies, its standby takes over, and the successor takes over from that one", async () => {
@@ -60,6 +69,56 @@ test("a successor that ends before the old owner has let go grants nothing, and 
   await old.child.call("waitForRefCount", version.id, 0);
 });
 
+test("a successor that is stopped when it has everything holds nobody up for good, and takes nothing over", async () => {
+  const old = await startMortal(undefined, { handoverTimeout: 300 });
+  const { socket } = old;
+  const version = await old.load("set", someTensors());
+  const { worker, key } = await startHolder("set", { socket });
+  const successor = startChild("owner.cjs");
+  const taking = successor.call("takeOverAndStop", { socket });
+  taking.catch(() => {});
+  await successor.event("ready");
+  await stop(successor);
+  expect(await old.child.event("peererror")).toBe("ERR_CUDA_IPC_HANDOVER_TIMEOUT");
+  const late = await worker.call<number>("attach", "set", { socket });
+  const second = await old.load("other", someTensors(2));
+
+  successor.resume();
+  await expect(taking).rejects.toMatchObject({ code: "ERR_CUDA_IPC_HANDOVER_TIMEOUT" });
+  expect(await successor.finish()).toBe(0);
+  const { worker: fresh, key: newest } = await startHolder("other", { socket });
+  expect((await old.child.call<{ refCount: number }>("version", version.id)).refCount).toBe(2);
+
+  // And the journal is the old owner's: the next one knows all that it has done since.
+  await kill(old.child);
+  const { owner, lost, refused } = await startSuccessor(socket);
+  await owner.whenRecovered();
+  expect([lost, refused]).toEqual([[], []]);
+  expect(owner.current("set")).toMatchObject({ id: version.id, refCount: 2 });
+  expect(owner.current("other")).toMatchObject({ id: second.id, refCount: 1 });
+  for (const lease of [key, late]) await worker.call("release", lease);
+  await fresh.call("release", newest);
+  await counted(owner, version.id, 0);
+});
+
+test("a successor whose connection ends without an answer acts only if the old owner is dead", async () => {
+  const owner = await startOwner();
+  const handover = await receiveHandover(owner.socket, { dying: 50 });
+  const { sessions } = Reflect.get(owner, "server") as unknown as {
+    sessions: Map<number, { connection: { close(): void } }>;
+  };
+  for (const { connection } of sessions.values()) connection.close();
+  await expect(handover.taken()).rejects.toMatchObject({ code: "ERR_CUDA_IPC_CONNECTION_LOST" });
+  handover.giveUp();
+  expect(await owner.load("set", someTensors())).toMatchObject({ number: 1 });
+
+  const old = await startMortal();
+  const other = await receiveHandover(old.socket);
+  await kill(old.child);
+  await other.taken();
+  other.giveUp();
+});
+
 test("a successor that goes away while a load is awaited leaves an owner that can load", async () => {
   const owner = await startOwner();
   const loading = owner.load("set", someTensors(1));
@@ -94,12 +153,12 @@ test("a successor that cannot write its journal leaves the old owner as it was",
   const old = await startMortal();
   const { socket } = old;
   const version = await old.load("set", someTensors());
-  const block = `${socket}.journal.new`;
-  mkdirSync(block);
+  const blocks = [`${socket}.journal.new`, `${socket}.journal.next`];
+  for (const block of blocks) mkdirSync(block);
   await expect(Owner.takeOver({ socket })).rejects.toMatchObject({ code: "ERR_CUDA_IPC_JOURNAL" });
   // Nor can it. That is told, and ends nothing.
   expect(await old.child.event("error")).toBe("ERR_CUDA_IPC_JOURNAL");
-  rmdirSync(block);
+  for (const block of blocks) rmdirSync(block);
   const owner = watchOwner(await Owner.takeOver({ socket }));
   await owner.whenRecovered();
   expect(owner.current("set")).toMatchObject({ id: version.id });
