@@ -191,7 +191,10 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
       () => Standby.start(socket, begin, kept),
       async (error) => isLost(error),
     );
-    if (manager !== undefined) standBy(manager, socket, (error) => standby.report(error));
+    if (manager !== undefined) {
+      const after = options.recoveryDeadline ?? defaultRecoveryDeadline;
+      standBy(manager, socket, { after, onError: (error) => standby.report(error) });
+    }
     return standby;
   }
 

@@ -195,6 +195,33 @@ test("what the journal does not name is refused and removed; what somebody else 
   await manager.until(({ stored }) => stored.length === 1);
 });
 
+test("what was stored for another path is removed, unless somebody begins there in time", async () => {
+  const manager = await startManager();
+  const [before, after] = [newSocket(folder), newSocket(folder)];
+  const free = await freeMemory();
+  const first = await startService(manager, before);
+  const version = await first.load("set", { block: new Uint8Array(8 * MIB) });
+  const names = await manager.holding(2);
+  await kill(first.child);
+
+  const second = await startService(manager, after);
+  await second.child.call("listen", { socket: before });
+  expect(await second.child.call("whenRecovered")).toBe(1);
+  expect(await second.child.call("versions")).toMatchObject([{ id: version.id, presence: "present" }]);
+  await kill(second.child);
+  expect(await manager.look()).toEqual(names);
+
+  const third = await startService(manager, after, { recoveryDeadline: 100 });
+  await manager.holding(0);
+  for (const name of names) {
+    expect(manager.has({ FDSTOREREMOVE: "1", FDNAME: name })).toBe(true);
+    expect(await third.child.event("refusedoffer")).toBe("ERR_CUDA_IPC_OFFER_REFUSED");
+  }
+  await expectMemoryBack(free);
+  await third.load("set", someTensors());
+  await manager.holding(2);
+});
+
 test("half a version is no version", async () => {
   const manager = await startManager();
   const socket = newSocket(folder);

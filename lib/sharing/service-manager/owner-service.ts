@@ -4,9 +4,13 @@ import type { OwnerParts } from "../owner-state.js";
 import type { Recovery } from "../recovery.js";
 import { managerPrefix, type ServiceManager } from "./service-manager.js";
 import { StoredMemory, type StoredMemoryOptions } from "./stored-memory.js";
+import { removeUnclaimed } from "./unclaimed.js";
 
 export interface OwnerServiceOptions extends StoredMemoryOptions {
-  /** How long another process's service manager is awaited that may have memory: milliseconds. */
+  /**
+   * How long another process's service manager is awaited that may have memory, and another owner of this process that
+   * has memory in store: milliseconds.
+   */
   strangersMs: number;
 }
 
@@ -14,6 +18,7 @@ export interface OwnerServiceOptions extends StoredMemoryOptions {
 export class OwnerService {
   private readonly stored: StoredMemory | undefined;
   private strangers: NodeJS.Timeout | undefined;
+  private unclaimed: NodeJS.Timeout | undefined;
 
   constructor(
     private readonly manager: ServiceManager | undefined,
@@ -29,6 +34,11 @@ export class OwnerService {
   begin(socket: string, recovery: Recovery | undefined, { handedOver = false } = {}): void {
     if (this.manager?.problem !== undefined) this.options.onError(this.manager.problem);
     this.stored?.begin(recovery);
+    if (this.manager?.line !== undefined) {
+      const { onError, onRefused, strangersMs: after } = this.options;
+      const onRoom = () => this.stored?.storeAll();
+      this.unclaimed = removeUnclaimed(this.manager, { after, onError, onRefused, onRoom });
+    }
     this.strangers = setTimeout(
       () => this.forgetStrangers(),
       handedOver ? 0 : this.options.strangersMs,
@@ -43,12 +53,14 @@ export class OwnerService {
 
   stopping(): void {
     clearTimeout(this.strangers);
+    clearTimeout(this.unclaimed);
     this.tell({ STOPPING: "1" });
   }
 
   /** Has the manager let go of everything. `silently`: the ledger is another process's by now. */
   async letGo(how?: { silently: boolean }): Promise<void> {
     clearTimeout(this.strangers);
+    clearTimeout(this.unclaimed);
     await this.stored?.letGo(how);
   }
 
@@ -73,7 +85,11 @@ export class OwnerService {
 }
 
 /** A standby has its memory from the owner: what is in its own service's store has no use any more. */
-export function standBy(manager: ServiceManager, socket: string, onError: (error: Error) => void): void {
+export function standBy(
+  manager: ServiceManager,
+  socket: string,
+  { after, onError }: { after: number; onError: (error: Error) => void },
+): void {
   const discarded: NativeFd[] = [];
   for (const [name, fds] of manager.takeStored()) {
     discarded.push(...fds);
@@ -81,5 +97,6 @@ export function standBy(manager: ServiceManager, socket: string, onError: (error
     manager.line?.remove(name).catch(onError);
   }
   for (const fd of discarded) void fd.dispose();
+  if (manager.line !== undefined) removeUnclaimed(manager, { after, onError, onRefused: onError });
   manager.line?.send({ READY: "1", STATUS: `Standing by for the owner on ${socket}.` }).catch(onError);
 }

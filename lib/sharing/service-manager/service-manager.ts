@@ -73,6 +73,11 @@ export class ServiceManager {
   takeStored(): Map<string, NativeFd[]> {
     return this.passed.takeStored((name) => this.names.includes(name));
   }
+
+  /** The same of all that nobody of this process has taken, for whichever socket it was stored. */
+  takeUnclaimed(): Map<string, NativeFd[]> {
+    return this.passed.takeStored(() => true);
+  }
 }
 
 /** Whether this process, and not one that started it, may store descriptors. */

@@ -122,7 +122,8 @@ export class StoredMemory {
     this.store(this.parts.catalog.get(entry.id));
   }
 
-  private storeAll(): void {
+  /** Stores what is not in store, as far as there is room. */
+  storeAll(): void {
     // What new workers will ask for comes first.
     const current = ({ id }: CatalogEntry) => Number(this.parts.ledger.version(id)?.state === "current");
     this.parts.catalog
