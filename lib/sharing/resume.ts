@@ -3,6 +3,9 @@ import type { ClientConnection } from "../wire/client.js";
 import { maxLeasesPerRequest } from "../wire/limits.js";
 import { packTensors } from "../wire/manifest.js";
 import type { Attachment } from "./attachment.js";
+import { retryDelays } from "./patience.js";
+
+const fdPatienceMs = 30_000;
 
 /** What a process has to tell an owner to which its connection is new. */
 export interface Unfinished {
@@ -59,12 +62,32 @@ async function offer(line: Line, attachment: Attachment, leases: string[], to: U
     leases,
   };
   const fds = slabs.map(({ fd }) => fd) as NativeFd[];
-  const reply = await unlessRefused(line.request("offer", body, { fds, background: true }));
+  const reply = await unlessRefused(
+    whileShortOfFds(() => line.request("offer", body, { fds, background: true })),
+  );
   const kept = new Set(reply?.message.kept);
   for (const lease of kept) to.onAnswer(lease, reply!.message.accepted);
   // Whatever becomes of the memory, the owner must hear which leases live on: it waits for each of them.
   const rest = leases.filter((lease) => !kept.has(lease));
   if (rest.length > 0) await reclaim(line, rest, to);
+}
+
+/**
+ * Descriptors that the socket does not take at once are duplicated, and this process may be at its limit of them: then it
+ * is tried again for some time. The owner waits meanwhile, for the leases that come with it.
+ */
+async function whileShortOfFds<T>(attempt: () => Promise<T>): Promise<T> {
+  const until = performance.now() + fdPatienceMs;
+  for (const delays = retryDelays(); ; ) {
+    const wait = delays.next().value;
+    try {
+      return await attempt();
+    } catch (error) {
+      const short = (error as { code?: string }).code === "ERR_CUDA_IPC_FD_LIMIT";
+      if (!short || performance.now() + wait > until) throw error;
+    }
+    await new Promise((resolve) => setTimeout(resolve, wait).unref());
+  }
 }
 
 async function reclaim(line: Line, leases: string[], to: Unfinished): Promise<void> {
