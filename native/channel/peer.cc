@@ -51,12 +51,11 @@ Peer read_peer(int socket) {
 void describe_peer(Peer& peer) {
   const ProcessHandle& process = peer.process;
   if (process.pid == 0 || process.gone) return;
-  std::string start_time = start_time_of(process.pid);
-  std::string command = command_of(process.pid);
-  // Alive after the reads: the pid was not another process's meanwhile.
+  ProcessFacts facts = facts_of(process.pid);
+  // Alive after the look: the pid was not another process's meanwhile.
   if (process.pidfd && !is_alive(process.pidfd)) return;
-  peer.process.start_time = std::move(start_time);
-  peer.command = std::move(command);
+  peer.process.start_time = std::move(facts.start_time);
+  peer.command = std::move(facts.command);
 }
 
 }  // namespace cuda_ipc

@@ -41,14 +41,14 @@ bool is_alive(const Fd& pidfd) {
 
 ProcessHandle open_process(pid_t pid) {
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
-    const std::string before = start_time_of(pid);
+    const std::string before = facts_of(pid).start_time;
     Fd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
     if (!pidfd) {
       if (errno == ESRCH) return {pid, "", Fd(), true};
       if (is_fd_limit(errno)) throw channel_error(errno, "watching process " + std::to_string(pid));
       throw unproven(pid, channel_error(errno, "calling pidfd_open").what());
     }
-    if (before == start_time_of(pid)) return {pid, before, std::move(pidfd), false};
+    if (before == facts_of(pid).start_time) return {pid, before, std::move(pidfd), false};
   }
   throw unproven(pid, "its pid was reused while it was opened");
 }

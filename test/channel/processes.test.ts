@@ -28,6 +28,15 @@ test("the peer of a connection is known, on both sides", async () => {
   channel.close();
 });
 
+test("a peer's name may look like what stands around it in /proc", async () => {
+  const socket = socketPath();
+  const server = serve(socket);
+  const other = child("connect_many", [socket, "1"], { node: ["--title=a) R 1 (b"] });
+  await server.changes.until(() => server.accepted.length === 1);
+  const { peer } = server.accepted[0] as NativeChannel;
+  expect(peer).toMatchObject({ startTime: startTimeOf(other.process.pid), command: "a) R 1 (b" });
+});
+
 test("a SIGKILLed peer is heard of once, and its channel ends", async () => {
   const socket = socketPath();
   const server = serve(socket);
