@@ -1,8 +1,15 @@
 import { CudaIpcError } from "../errors.js";
 import { type NativeChannel, type NativeFd, native } from "../native.js";
+import type { EncodedMessage } from "../wire/encode.js";
 import { maxFrameBytes, maxLeasesPerRequest } from "../wire/limits.js";
 import type { RequestMessage } from "../wire/messages.js";
-import { type Answer, type RequestHandlers, ServerConnection } from "../wire/server.js";
+import {
+  type Answer,
+  type RequestHandlers,
+  ServerConnection,
+  type Welcome,
+  welcomeMessage,
+} from "../wire/server.js";
 import type { SetStatus } from "../wire/values.js";
 import type { Catalog, CatalogEntry } from "./catalog.js";
 import { granted, manifestOf } from "./grant.js";
@@ -51,6 +58,7 @@ export class OwnerServer {
   /** No connection is left. */
   private ended = false;
   private expiry: NodeJS.Timeout | undefined;
+  private encodedWelcome: { provider: string; message: EncodedMessage } | undefined;
   /** While everything is being handed over: what has happened and is not acted on. */
   private frozen: (() => void)[] | undefined;
   /** Sets whose current version died with the owner before, until there is a new one. */
@@ -92,13 +100,7 @@ export class OwnerServer {
       handlers: this.handlers(id, identity),
       onHello: ({ driver }) => {
         assertSameProvider(driver.provider);
-        return {
-          owner: { id: this.ownerId, pid: process.pid, startTime: processStartTime() },
-          server: software,
-          driver: { provider: native.chosenProvider(), version: null },
-          recovering: this.options.recovery?.active ?? false,
-          wanted: this.options.recovery?.wanted() ?? [],
-        };
+        return this.welcome();
       },
       onFarewell: () => this.catalog.apply(this.ledger.farewell(id)),
       onClose: (error) => this.connectionClosed(id, error),
@@ -176,6 +178,26 @@ export class OwnerServer {
     clearTimeout(this.expiry);
     for (const { connection } of [...this.sessions.values()]) connection.close();
     this.watches.close();
+  }
+
+  /** Without a recovery it is the same for every client: checked and encoded once for the provider that is chosen. */
+  private welcome(): Welcome | EncodedMessage {
+    const { recovery } = this.options;
+    const provider = native.chosenProvider();
+    if (recovery === undefined && this.encodedWelcome?.provider === provider) {
+      return this.encodedWelcome.message;
+    }
+    const welcome = {
+      owner: { id: this.ownerId, pid: process.pid, startTime: processStartTime() },
+      server: software,
+      driver: { provider, version: null },
+      recovering: recovery?.active ?? false,
+      wanted: recovery?.wanted() ?? [],
+    };
+    if (recovery !== undefined) return welcome;
+    const message = welcomeMessage(welcome);
+    this.encodedWelcome = { provider, message };
+    return message;
   }
 
   private refusal(channel: NativeChannel): CudaIpcError | undefined {

@@ -29,6 +29,18 @@ export interface Answer<K extends RequestType> {
 /** What comes beside a request: descriptors, which are the handler's to close. */
 type Beside<K extends RequestType> = K extends "offer" ? [fds: NativeFd[]] : [];
 
+/** What a client is told of its owner. */
+export type Welcome = Omit<Body<OwnerMessages["welcome"]>, "protocol">;
+
+/** A welcome made once for many clients. */
+export function welcomeMessage(welcome: Welcome): EncodedMessage {
+  return ownerChecks.encoded(complete(welcome));
+}
+
+function complete(welcome: Welcome) {
+  return { type: "welcome", protocol: protocolVersion, ...welcome };
+}
+
 /** One for each request. At once or later; what a handler throws answers its request. */
 export type RequestHandlers = {
   [K in RequestType]: (request: RequestMessage<K>, ...beside: Beside<K>) => Answer<K> | Promise<Answer<K>>;
@@ -38,8 +50,8 @@ export interface ServerOptions {
   channel: NativeChannel;
   start: StartChannel;
   handlers: RequestHandlers;
-  /** Answers the hello; what it throws refuses the client. */
-  onHello(hello: ClientMessages["hello"]): Omit<Body<OwnerMessages["welcome"]>, "protocol">;
+  /** Answers the hello, with a `welcomeMessage` or with what one is made of; what it throws refuses the client. */
+  onHello(hello: ClientMessages["hello"]): Welcome | EncodedMessage;
   /** The client has let go of everything that it holds on this connection, which it closes. */
   onFarewell?(): void;
   /** Called exactly once, last. */
@@ -132,7 +144,8 @@ export class ServerConnection {
     const welcome = this.options.onHello(hello);
     clearTimeout(this.deadline);
     this.greeted = true;
-    this.connection.send({ type: "welcome", protocol: protocolVersion, ...welcome });
+    if ("frame" in welcome) this.connection.sendEncoded(welcome);
+    else this.connection.send(complete(welcome));
   }
 
   private answer(request: RequestMessage, fds: NativeFd[]): void {

@@ -3,6 +3,7 @@ import { rmSync } from "node:fs";
 import path from "node:path";
 import { expect, test } from "vitest";
 import { writeSafetensors } from "../../dist/lib/index.js";
+import { startChild } from "../helpers/child.js";
 import { folder, someTensors, startWorker } from "../helpers/sharing.js";
 import {
   counted,
@@ -65,6 +66,27 @@ test("it is whole again without the file: same version, same bytes, exact counts
   const next = await owner.load("set", someTensors(2));
   expect(next.number).toBe(2);
   expect(await one.event("superseded")).toMatchObject({ detail: { version: next.id } });
+});
+
+test("whoever connects is told whether the owner is recovering at that moment", async () => {
+  const mortal = await startMortal();
+  const { socket } = mortal;
+  await mortal.load("set", someTensors());
+  const { worker } = await startHolder("set", { socket });
+  await stop(worker);
+  await kill(mortal.child);
+  const { owner } = await startSuccessor(socket);
+  const welcome = async () => {
+    const peer = startChild("peer.cjs");
+    await peer.call("connect", socket);
+    await peer.call("hello");
+    return peer.call("next");
+  };
+  const wanted = expect.objectContaining({ length: 1 });
+  expect(await welcome()).toMatchObject({ type: "welcome", recovering: true, wanted });
+  worker.resume();
+  await owner.whenRecovered();
+  expect(await welcome()).toMatchObject({ type: "welcome", recovering: false, wanted: [] });
 });
 
 test("until a stopped worker is back, counts are a lower bound and nothing is freed", async () => {
