@@ -48,3 +48,24 @@ export function invalidArgument(name: string, expected: string, received: unknow
     `Expected ${expected} for ${name}, but received ${shown} of type ${received === null ? "null" : typeof received}`,
   );
 }
+
+/** The names of all options of a kind: the compiler says when one is missing. */
+export function optionNames<Options>(
+  names: Readonly<Record<keyof Options & string, true>>,
+): readonly string[] {
+  return Object.keys(names);
+}
+
+/** Refuses options that there are not: one that is misspelled would be ignored, and its default be taken. */
+export function checkOptions(options: unknown, known: readonly string[], name = "options"): void {
+  if (typeof options !== "object" || options === null) throw invalidArgument(name, "an object", options);
+  for (const option of Object.keys(options)) if (!known.includes(option)) throw unknown(name, option, known);
+}
+
+function unknown(name: string, option: string, known: readonly string[]): CudaIpcError {
+  // Loaded where it is needed: a worker that makes no mistake has no use for it.
+  const { didYouMean } = require("./did-you-mean.js") as typeof import("./did-you-mean.js");
+  const { code, message } = invalidArgument(name, `only ${known.join(", ")}`, option);
+  const meant = didYouMean(option, known);
+  return new CudaIpcError(code, meant === undefined ? message : `${message}. Did you mean ${meant}?`);
+}

@@ -1,5 +1,5 @@
 /** Validation of the raw layer's arguments. Every refusal reads "Expected X for y, but received z of type t". */
-import { invalidArgument } from "../errors.js";
+import { checkOptions, invalidArgument } from "../errors.js";
 
 /** A size or offset: a safe integer, or a bigint of the same range. */
 export type Bytes = number | bigint;
@@ -16,14 +16,22 @@ export function readOptions<Options extends CudaOptions>(
   options: Options,
   others: readonly (keyof Options & string)[] = [],
 ): Options & { device: number } {
-  if (typeof options !== "object" || options === null) throw invalidArgument("options", "an object", options);
-  const known: readonly string[] = ["device", "signal", ...others];
-  for (const name of Object.keys(options))
-    if (!known.includes(name)) throw invalidArgument("options", `only ${known.join(", ")}`, name);
-  const { device = 0, signal } = options;
+  checkOptions(options, ["device", "signal", ...others]);
+  const { device = 0 } = options;
+  checkSignal(options.signal);
+  return { ...options, device: checkDevice(device) };
+}
+
+/** The signal of a call that has no other option. */
+export function readSignal(options: { signal?: AbortSignal }): AbortSignal | undefined {
+  checkOptions(options, ["signal"]);
+  return checkSignal(options.signal);
+}
+
+function checkSignal(signal: unknown): AbortSignal | undefined {
   if (signal !== undefined && !(signal instanceof AbortSignal))
     throw invalidArgument("signal", "an AbortSignal", signal);
-  return { ...options, device: checkDevice(device) };
+  return signal;
 }
 
 export function checkDevice(device: unknown): number {

@@ -1,7 +1,7 @@
 import { invalidArgument } from "../errors.js";
 import { type NativeEvent, native } from "../native.js";
 import { abortable } from "./abortable.js";
-import { type CudaOptions, checkBoolean, readOptions } from "./check.js";
+import { type CudaOptions, checkBoolean, readOptions, readSignal } from "./check.js";
 import { type Handle, toHandle } from "./handle.js";
 import { Owned } from "./owned.js";
 import { checkStream, type Stream } from "./stream.js";
@@ -66,7 +66,7 @@ export class Event extends Owned<NativeEvent> {
 
   /** Waits for that work. */
   async synchronize(options: { signal?: AbortSignal } = {}): Promise<void> {
-    await abortable(options.signal, () => this.native.synchronize());
+    await abortable(readSignal(options), () => this.native.synchronize());
   }
 
   /** Milliseconds from another event, recorded before, to this one. Both must be done. */

@@ -1,7 +1,7 @@
-import { invalidArgument } from "../errors.js";
+import { checkOptions, invalidArgument, optionNames } from "../errors.js";
 import { type KernelArgument, type NativeFunction, type NativeModule, native } from "../native.js";
 import { abortable } from "./abortable.js";
-import { bytesOf, checkDevice, checkInteger, checkString } from "./check.js";
+import { bytesOf, checkDevice, checkInteger, checkString, readSignal } from "./check.js";
 import { Owned } from "./owned.js";
 import { checkStream, type Stream } from "./stream.js";
 
@@ -21,6 +21,14 @@ export interface LaunchOptions {
   args?: readonly KernelArgument[];
 }
 
+const launchOptions = optionNames<LaunchOptions>({
+  grid: true,
+  block: true,
+  sharedBytes: true,
+  stream: true,
+  args: true,
+});
+
 /** Compiled kernels, loaded into a device. */
 export class Module extends Owned<NativeModule> {
   readonly device: number;
@@ -37,10 +45,11 @@ export class Module extends Owned<NativeModule> {
     options: { signal?: AbortSignal } = {},
   ): Promise<Module> {
     checkDevice(device);
+    const signal = readSignal(options);
     if (typeof image !== "string" && !ArrayBuffer.isView(image))
       throw invalidArgument("image", "PTX as a string, or a Buffer", image);
     const bytes = typeof image === "string" ? Buffer.from(image) : bytesOf(image);
-    return adopt(options.signal, () => native.loadModule(device, bytes), "A Module");
+    return adopt(signal, () => native.loadModule(device, bytes), "A Module");
   }
 
   /** @internal */
@@ -74,7 +83,7 @@ function adopt(
 /** The kernels that come with this package; see docs/raw-api.md. Loaded once per process, whoever asks. */
 export async function builtinModule(device = 0, options: { signal?: AbortSignal } = {}): Promise<Module> {
   checkDevice(device);
-  return adopt(options.signal, () => native.loadBuiltinModule(device));
+  return adopt(readSignal(options), () => native.loadBuiltinModule(device));
 }
 
 /** A function that runs on the device. It lives as long as its module, which it keeps from being collected. */
@@ -96,6 +105,7 @@ export class Kernel {
 
   /** Enqueues one launch and returns. Whether it succeeds shows at the next synchronize. */
   launch(options: LaunchOptions): void {
+    checkOptions(options, launchOptions);
     const { grid, block, sharedBytes = 0, stream, args = [] } = options;
     const [gridX, gridY, gridZ] = extents("grid", grid);
     const [blockX, blockY, blockZ] = extents("block", block);

@@ -2,7 +2,15 @@
 import { CudaIpcError, invalidArgument } from "../errors.js";
 import { native } from "../native.js";
 import { abortable } from "./abortable.js";
-import { type Bytes, type CudaOptions, checkBytes, checkPointer, checkString, readOptions } from "./check.js";
+import {
+  type Bytes,
+  type CudaOptions,
+  checkBytes,
+  checkPointer,
+  checkString,
+  readOptions,
+  readSignal,
+} from "./check.js";
 import { type Handle, toHandle } from "./handle.js";
 import { cudaIpcGetMemHandle } from "./ipc.js";
 import { cudaPointerGetAttributes } from "./memory.js";
@@ -60,12 +68,13 @@ export class SharedMemory extends Owned<{ base: bigint; offset: bigint }> {
     shared: { handle: Handle; offset: Bytes; bytes: Bytes; deviceUuid: string },
     options: { signal?: AbortSignal } = {},
   ): Promise<SharedMemory> {
+    const signal = readSignal(options);
     const handle = toHandle(shared.handle);
     const offset = checkBytes("offset", shared.offset);
     const bytes = checkBytes("bytes", shared.bytes);
     const device = await findDevice(checkString("deviceUuid", shared.deviceUuid));
     return abortable(
-      options.signal,
+      signal,
       async () => {
         const base = await native.ipcOpenMemHandle(device, handle);
         try {

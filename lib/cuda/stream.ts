@@ -1,7 +1,7 @@
 import { invalidArgument } from "../errors.js";
 import { type NativeStream, native } from "../native.js";
 import { abortable } from "./abortable.js";
-import { type CudaOptions, checkBoolean, readOptions } from "./check.js";
+import { type CudaOptions, checkBoolean, readOptions, readSignal } from "./check.js";
 import { checkEvent, type Event } from "./event.js";
 import { Owned } from "./owned.js";
 
@@ -34,7 +34,7 @@ export class Stream extends Owned<NativeStream> {
 
   /** Waits for all work in the stream; rejects when some of it has failed. */
   async synchronize(options: { signal?: AbortSignal } = {}): Promise<void> {
-    await abortable(options.signal, () => this.native.synchronize());
+    await abortable(readSignal(options), () => this.native.synchronize());
   }
 
   /** Whether all work in the stream is done. */

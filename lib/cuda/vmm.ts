@@ -1,4 +1,4 @@
-import { invalidArgument } from "../errors.js";
+import { checkOptions, invalidArgument } from "../errors.js";
 import { type Access, type NativeFd, type NativeVmm, native } from "../native.js";
 import { abortable } from "./abortable.js";
 import { type Bytes, type CudaOptions, checkBytes, readOptions } from "./check.js";
@@ -64,6 +64,11 @@ export class VmmAllocation extends Owned<NativeVmm> {
    * go. The memory itself lives on in descriptors and in other mappings.
    */
   dispose(options: { after?: Stream | Event | null } = {}): Promise<void> {
+    try {
+      checkOptions(options, ["after"]);
+    } catch (error) {
+      return Promise.reject(error);
+    }
     const { after } = options;
     if (after !== undefined && after !== null && !(after instanceof Stream) && !(after instanceof Event))
       return Promise.reject(invalidArgument("after", "a Stream, an Event or null", after));

@@ -2,7 +2,7 @@ import { promises as fs } from "node:fs";
 import { constants } from "node:os";
 import path from "node:path";
 import { crypto } from "../crypto.js";
-import { invalidArgument } from "../errors.js";
+import { checkOptions, invalidArgument } from "../errors.js";
 import type { Dtype } from "./dtypes.js";
 import { fileFailure, type OpenedFile, readHeader, withFile } from "./file.js";
 import { parseHeader } from "./header.js";
@@ -52,7 +52,9 @@ export interface OpenOptions {
  * Reads and checks the headers of a checkpoint, and never its data. `location` is a safetensors file, an index of
  * shards (*.json), or a folder that holds `model.safetensors` or `model.safetensors.index.json`.
  */
-export async function openCheckpoint(location: string, { signal }: OpenOptions = {}): Promise<Checkpoint> {
+export async function openCheckpoint(location: string, options: OpenOptions = {}): Promise<Checkpoint> {
+  checkOptions(options, ["signal"]);
+  const { signal } = options;
   if (typeof location !== "string" || location === "" || location.includes("\0")) {
     throw invalidArgument("path", "the path of a checkpoint", location);
   }

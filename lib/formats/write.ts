@@ -1,7 +1,7 @@
 import { promises as fs } from "node:fs";
 import type { FileHandle } from "node:fs/promises";
 import { crypto } from "../crypto.js";
-import { invalidArgument } from "../errors.js";
+import { checkOptions, invalidArgument } from "../errors.js";
 import { type Dtype, dtypeRank, elementsPerByteBoundary, isDtype, tensorBytes } from "./dtypes.js";
 import { fileFailure, maxHeaderBytes } from "./file.js";
 import { metadataKey } from "./header.js";
@@ -36,8 +36,10 @@ const pieceBytes = 32 * 1024 * 1024;
 export async function writeSafetensors(
   path: string,
   tensors: Iterable<TensorToWrite>,
-  { metadata = {}, signal }: WriteOptions = {},
+  options: WriteOptions = {},
 ): Promise<{ bytes: number }> {
+  checkOptions(options, ["metadata", "signal"]);
+  const { metadata = {}, signal } = options;
   signal?.throwIfAborted();
   const ordered = inWritingOrder(tensors);
   const header = encodeHeader(ordered, metadata);

@@ -1,4 +1,4 @@
-import { invalidArgument } from "../errors.js";
+import { checkOptions, invalidArgument, optionNames } from "../errors.js";
 import type { Access } from "../native.js";
 import { isId } from "./ids.js";
 import { checkSetName } from "./set-name.js";
@@ -20,8 +20,19 @@ export interface AttachOptions {
   signal?: AbortSignal;
 }
 
+export const attachOptions = optionNames<AttachOptions>({
+  socket: true,
+  version: true,
+  checksum: true,
+  access: true,
+  driver: true,
+  timeout: true,
+  signal: true,
+});
+
 /** The options of an attach, checked. ERR_CUDA_IPC_INVALID_ARGUMENT, ERR_CUDA_IPC_SOCKET_PATH. */
 export function attachRequest(name: string, options: AttachOptions) {
+  checkOptions(options, attachOptions);
   const { version = null, checksum = null, access = "read", timeout = 10_000, signal } = options;
   checkSetName(name);
   if (version !== null && !isId(version)) {

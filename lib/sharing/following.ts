@@ -1,6 +1,6 @@
 import { EventEmitter } from "node:events";
 import { type InspectOptionsStylized, inspect } from "node:util";
-import { CudaIpcError, invalidArgument } from "../errors.js";
+import { CudaIpcError, checkOptions, invalidArgument, optionNames } from "../errors.js";
 import { type AttachOptions, attach } from "./attach.js";
 import { Generation } from "./generation.js";
 import { summary } from "./summary.js";
@@ -34,6 +34,15 @@ interface FollowingEvents {
   /** Another owner has taken over, or the same one is back. */
   ownerfound: [{ owner: string; kept: boolean }];
 }
+
+const followOptions = optionNames<FollowOptions>({
+  socket: true,
+  access: true,
+  driver: true,
+  timeout: true,
+  signal: true,
+  prepare: true,
+});
 
 const firstRetryMs = 250;
 const longestRetryMs = 30_000;
@@ -228,6 +237,7 @@ export class Following extends EventEmitter<FollowingEvents> implements AsyncDis
  * request. Errors: as `attach`.
  */
 export async function follow(name: string, options: FollowOptions = {}): Promise<Following> {
+  checkOptions(options, followOptions);
   const { prepare, timeout, ...rest } = options;
   if (prepare !== undefined && typeof prepare !== "function") {
     throw invalidArgument("prepare", "a function", prepare);

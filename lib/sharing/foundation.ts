@@ -1,6 +1,6 @@
 import { type CudaIpcError, invalidArgument } from "../errors.js";
 import { type NativeFd, type NativeFileLock, native } from "../native.js";
-import type { OwnerOptions } from "./owner-options.js";
+import { checkOwnerOptions, type OwnerOptions } from "./owner-options.js";
 import { adoptState } from "./owner-state.js";
 import { defaultRecoveryDeadline, type Predecessor } from "./predecessor.js";
 import type { ReceivedMemory } from "./received-memory.js";
@@ -23,7 +23,11 @@ export interface Foundation extends Predecessor {
 const longestMs = 2 ** 31 - 1;
 
 /** The options, checked; chooses the driver, and finds the service manager. */
-export function chosen(options: OwnerOptions): { socket: string; mode: number; manager?: ServiceManager } {
+export function chosen(
+  options: OwnerOptions,
+  further?: readonly string[],
+): { socket: string; mode: number; manager?: ServiceManager } {
+  checkOwnerOptions(options, further);
   const socket = resolveSocket(options.socket);
   if (options.driver !== undefined) native.chooseProvider(options.driver);
   const mode = options.mode ?? (options.allowUids?.length ? 0o666 : 0o600);

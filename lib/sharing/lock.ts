@@ -1,9 +1,9 @@
 import { EventEmitter } from "node:events";
 import { type InspectOptionsStylized, inspect } from "node:util";
-import { type CudaIpcError, invalidArgument } from "../errors.js";
+import { type CudaIpcError, checkOptions, invalidArgument } from "../errors.js";
 import { native } from "../native.js";
 import { maxLockWaitMs } from "../wire/limits.js";
-import { nativeAfter } from "./after.js";
+import { readAfter } from "./after.js";
 import { summary } from "./summary.js";
 import type { ReleaseOptions, Weights } from "./weights.js";
 
@@ -24,7 +24,9 @@ export interface LockGrip {
   release(): Promise<void>;
 }
 
-export function checkLockArguments(name: unknown, { timeout, signal }: LockOptions): void {
+export function checkLockArguments(name: unknown, options: LockOptions): void {
+  checkOptions(options, ["timeout", "signal"]);
+  const { timeout, signal } = options;
   if (typeof name !== "string" || name === "" || name.length > 256) {
     throw invalidArgument("name", "a name of 1 to 256 characters", name);
   }
@@ -74,8 +76,9 @@ export class Lock extends EventEmitter<LockEvents> implements AsyncDisposable {
    * it is all of this process's work on the devices of the weights; `null` waits for nothing. Harmless when released
    * already.
    */
-  release({ after }: ReleaseOptions = {}): Promise<void> {
-    this.releasing ??= this.finish(nativeAfter(after));
+  async release(options: ReleaseOptions = {}): Promise<void> {
+    const after = readAfter(options);
+    this.releasing ??= this.finish(after);
     return this.releasing;
   }
 
@@ -88,7 +91,7 @@ export class Lock extends EventEmitter<LockEvents> implements AsyncDisposable {
     return this.release();
   }
 
-  private async finish(after: ReturnType<typeof nativeAfter>): Promise<void> {
+  private async finish(after: ReturnType<typeof readAfter>): Promise<void> {
     try {
       if (!this.grip.held || after === null) return;
       if (after !== undefined) await after.synchronize();

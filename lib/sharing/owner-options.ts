@@ -1,4 +1,4 @@
-import type { CudaIpcError } from "../errors.js";
+import { type CudaIpcError, checkOptions, optionNames } from "../errors.js";
 import type { Loading } from "../loading/load.js";
 import type { LoadProgress } from "../loading/loaded.js";
 import type { Placement } from "../loading/plan.js";
@@ -44,6 +44,32 @@ export interface OwnerOptions {
   serviceManager?: ServiceManagerOption;
 }
 
+const ownerOptions = optionNames<OwnerOptions>({
+  socket: true,
+  driver: true,
+  allowUids: true,
+  mode: true,
+  limits: true,
+  loading: true,
+  recoveryDeadline: true,
+  handoverTimeout: true,
+  serviceManager: true,
+});
+const limits = optionNames<LedgerLimits & LockLimits & { connections: number }>({
+  leases: true,
+  leasesPerProcess: true,
+  unprovenGraceMs: true,
+  locks: true,
+  locksPerProcess: true,
+  connections: true,
+});
+
+/** Refuses unknown names; `further` are those of one way to become an owner. */
+export function checkOwnerOptions(options: OwnerOptions, further: readonly string[] = []): void {
+  checkOptions(options, [...ownerOptions, ...further]);
+  if (options.limits !== undefined) checkOptions(options.limits, limits, "limits");
+}
+
 export interface LoadOptions extends ReadingOptions {
   /** Ordinal of the device in this process, or a function that chooses one for each tensor. Default 0. */
   device?: Placement;
@@ -66,6 +92,19 @@ export interface LoadOptions extends ReadingOptions {
   signal?: AbortSignal;
 }
 
+export const loadOptions = optionNames<LoadOptions>({
+  device: true,
+  sharing: true,
+  writable: true,
+  pinned: true,
+  ifChanged: true,
+  onProgress: true,
+  signal: true,
+  threads: true,
+  io: true,
+  verify: true,
+});
+
 export interface CloseOptions {
   /** With leases on `ipc` versions, whose memory dies with this process: wait for them (default), or refuse. */
   ipcLeases?: "wait" | "refuse";
@@ -78,6 +117,13 @@ export interface CloseOptions {
   restart?: boolean;
   signal?: AbortSignal;
 }
+
+export const closeOptions = optionNames<CloseOptions>({
+  ipcLeases: true,
+  locks: true,
+  restart: true,
+  signal: true,
+});
 
 /** What came of the versions of an owner that died. */
 export interface Recovery {

@@ -1,4 +1,4 @@
-import { invalidArgument } from "../errors.js";
+import { checkOptions, invalidArgument } from "../errors.js";
 import { native } from "../native.js";
 import { ClientConnection } from "../wire/client.js";
 import type { LockStatus, SetStatus } from "../wire/values.js";
@@ -37,6 +37,7 @@ export interface OwnerStatus {
  * Errors: ERR_CUDA_IPC_NO_OWNER (nobody listens), ERR_CUDA_IPC_TIMEOUT, ERR_CUDA_IPC_FORBIDDEN.
  */
 export async function ownerStatus(options: OwnerStatusOptions = {}): Promise<OwnerStatus> {
+  checkOptions(options, ["socket", "timeout", "signal"]);
   const { timeout = 10_000, signal } = options;
   if (typeof timeout !== "number" || !(timeout > 0))
     throw invalidArgument("timeout", "milliseconds", timeout);

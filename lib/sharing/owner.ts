@@ -1,7 +1,7 @@
 import { EventEmitter } from "node:events";
 import { promises as fs } from "node:fs";
 import { type InspectOptionsStylized, inspect } from "node:util";
-import { CudaIpcError, invalidArgument } from "../errors.js";
+import { CudaIpcError, checkOptions, invalidArgument } from "../errors.js";
 import { loadersGone } from "../loading/load.js";
 import { closeSlab } from "../loading/owned-slab.js";
 import type { WeightsInput } from "../loading/source.js";
@@ -21,7 +21,16 @@ import { Journal } from "./journal.js";
 import { leasesHeld } from "./leases-held.js";
 import type { Ledger } from "./ledger.js";
 import { recordLocks } from "./lock-record.js";
-import type { CloseOptions, LoadOptions, OwnerEvents, OwnerOptions, Recovery } from "./owner-options.js";
+import {
+  type CloseOptions,
+  checkOwnerOptions,
+  closeOptions,
+  type LoadOptions,
+  loadOptions,
+  type OwnerEvents,
+  type OwnerOptions,
+  type Recovery,
+} from "./owner-options.js";
 import { OwnerServer } from "./owner-server.js";
 import { exportState, type OwnerParts } from "./owner-state.js";
 import { attemptUntil, isLost } from "./patience.js";
@@ -144,8 +153,10 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
   /** Of several processes that start alike, one becomes the owner and the others its standbys. */
   static listen(options: OwnerOptions & { orStandby: true }): Promise<Owner | Standby<Owner>>;
   static async listen(options: OwnerOptions & { orStandby?: boolean } = {}): Promise<Owner | Standby<Owner>> {
-    if (options.orStandby) return listenOrStandBy(options);
-    const { socket, mode, manager } = chosen(options);
+    checkOwnerOptions(options, ["orStandby"]);
+    const { orStandby, ...rest } = options;
+    if (orStandby) return listenOrStandBy(rest);
+    const { socket, mode, manager } = chosen(rest);
     await prepareSocketFolder(socket, mode);
     const lock = native.lockFile(`${socket}.lock`);
     if (lock === undefined) {
@@ -205,7 +216,7 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
    * ERR_CUDA_IPC_NO_OWNER, and ERR_CUDA_IPC_HANDOVER_TIMEOUT where this process was stopped for long.
    */
   static async takeOver(options: OwnerOptions & { signal?: AbortSignal } = {}): Promise<Owner> {
-    const { socket, mode, manager } = chosen(options);
+    const { socket, mode, manager } = chosen(options, ["signal"]);
     const handover = await receiveHandover(socket, { signal: options.signal });
     const { lock, listener, state, memory } = handover;
     let owner: Owner | undefined;
@@ -271,6 +282,7 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
    */
   async load(name: string, source: WeightsInput, options: LoadOptions = {}): Promise<Version> {
     checkSetName(name);
+    checkOptions(options, loadOptions);
     this.assertOpen();
     return this.publisher.load(name, source, options);
   }
@@ -360,6 +372,11 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
    * and `ipc` ones are waited for, or refused with ERR_CUDA_IPC_LEASES_HELD. Harmless when closed already.
    */
   close(options: CloseOptions = {}): Promise<void> {
+    try {
+      checkOptions(options, closeOptions);
+    } catch (error) {
+      return Promise.reject(error);
+    }
     if (this.closing !== undefined) return this.closing;
     if (this.handingOver) {
       return Promise.reject(
@@ -536,7 +553,7 @@ async function listenOrStandBy(options: OwnerOptions): Promise<Owner | Standby<O
   const patience = AbortSignal.timeout(10_000);
   for (let wait = 2; ; wait = Math.min(2 * wait, 100)) {
     try {
-      return await Owner.listen({ ...options, orStandby: false });
+      return await Owner.listen(options);
     } catch (error) {
       if ((error as CudaIpcError).code !== "ERR_CUDA_IPC_OWNER_RUNNING" || patience.aborted) throw error;
     }

@@ -1,9 +1,9 @@
 import { EventEmitter } from "node:events";
 import { type InspectOptionsStylized, inspect } from "node:util";
-import { CudaIpcError } from "../errors.js";
+import { CudaIpcError, checkOptions } from "../errors.js";
 import { contentChecksum } from "../loading/identity.js";
 import { type Access, native } from "../native.js";
-import { type After, nativeAfter } from "./after.js";
+import { type After, readAfter } from "./after.js";
 import type { Attachment } from "./attachment.js";
 import { watchForCollection } from "./collection.js";
 import type { RefCount } from "./ledger-types.js";
@@ -160,7 +160,9 @@ export class Weights extends EventEmitter<WeightsEvents> implements AsyncDisposa
    *
    * Errors: as `attach`.
    */
-  async latest({ timeout = 10_000, signal }: LatestOptions = {}): Promise<Weights> {
+  async latest(options: LatestOptions = {}): Promise<Weights> {
+    checkOptions(options, ["timeout", "signal"]);
+    const { timeout = 10_000, signal } = options;
     signal?.throwIfAborted();
     return this.service.latest(this.name, this.access, { timeout, signal });
   }
@@ -187,8 +189,8 @@ export class Weights extends EventEmitter<WeightsEvents> implements AsyncDisposa
    * Waits for the work that uses the memory, unmaps it if no other lease of this process needs it, and ends the
    * lease, with the locks that were taken through it. Harmless when released already.
    */
-  async release({ after }: ReleaseOptions = {}): Promise<void> {
-    await this.attachment.end(nativeAfter(after));
+  async release(options: ReleaseOptions = {}): Promise<void> {
+    await this.attachment.end(readAfter(options));
   }
 
   /** The same as `release()`. */

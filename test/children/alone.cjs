@@ -19,6 +19,8 @@ const parts = {
     await owner.load("set", { w: new Float32Array(4) }, { sharing });
     owner.on("handedover", () => console.log("handed over"));
     console.log("serving");
+    // Says so only if something else has kept it alive by then.
+    process.on("SIGUSR2", () => setTimeout(() => console.log("still here"), 200).unref());
     process.once("SIGTERM", () => owner.close().then(() => console.log("closed")));
   },
 };

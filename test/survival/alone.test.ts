@@ -49,6 +49,22 @@ test("an owner hears that it was handed over, and ends", async () => {
   expect(successor.current("set")).toMatchObject({ presence: "present" });
 });
 
+test("an owner that is being handed over stays until its successor has taken everything", async () => {
+  const socket = newSocket(folder);
+  const { child, line, ended } = start("owner", socket, "vmm");
+  expect(await line()).toBe("serving");
+  const successor = await rawClient(socket);
+  const { fds } = await successor.request("handover", {});
+  // It listens no more, and asks the successor nothing.
+  child.kill("SIGUSR2");
+  expect(await line()).toBe("still here");
+  await successor.request("handoverTaken", {});
+  expect(await line()).toBe("handed over");
+  expect(await ended).toEqual([0, null]);
+  for (const fd of fds) fd.close();
+  successor.close();
+});
+
 test("an owner whose successor is gone half way goes on", async () => {
   const socket = newSocket(folder);
   const { child, line, ended } = start("owner", socket, "vmm");

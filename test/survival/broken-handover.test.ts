@@ -70,7 +70,7 @@ test("a successor that ends before the old owner has let go grants nothing, and 
 });
 
 test("a successor that is stopped when it has everything holds nobody up for good, and takes nothing over", async () => {
-  const old = await startMortal(undefined, { handoverTimeout: 300 });
+  const old = await startMortal(undefined, { handoverTimeout: 3000 });
   const { socket } = old;
   const version = await old.load("set", someTensors());
   const { worker, key } = await startHolder("set", { socket });
