@@ -149,6 +149,30 @@ export interface NativeMapping {
   close(after?: NativeStream | NativeEvent | null): Promise<void>;
 }
 
+/** What is needed to map a slab; see `openSlab`. */
+export interface SlabOpening {
+  /** 16 bytes. */
+  id: Buffer;
+  uuid: string;
+  bytes: number;
+  access: Access;
+  fd?: NativeFd;
+  handle?: Buffer;
+}
+
+/** Slabs that are opened when the owner's grant arrives, before `onData` has told of it. */
+export interface NativeGrants {
+  /** The next `attached` may grant this lease: what it names is to be mapped. Nothing is, while the driver is not up. */
+  expect(lease: string, access: Access): void;
+  /**
+   * Takes over what was begun for the slab of that index: as `openSlab` with the same source would. Undefined where
+   * nothing was begun, or for something else.
+   */
+  open(lease: string, slab: number, source: SlabOpening): Promise<NativeMapping> | undefined;
+  /** Begins nothing more for the lease. Undoes what nobody has taken over; undefined where there is nothing. */
+  end(lease: string): Promise<void> | undefined;
+}
+
 export interface NativeStream {
   readonly handle: bigint;
   readonly device: number;
@@ -448,14 +472,9 @@ export interface NativeAddon {
    * is not opened but counted. ERR_CUDA_IPC_STALE_HANDLE when its exporter is dead, ERR_CUDA_IPC_DEVICE_NOT_VISIBLE
    * when there is no device with that UUID.
    */
-  openSlab(options: {
-    id: Buffer;
-    uuid: string;
-    bytes: number;
-    access: Access;
-    fd?: NativeFd;
-    handle?: Buffer;
-  }): Promise<NativeMapping>;
+  openSlab(source: SlabOpening): Promise<NativeMapping>;
+  /** Has what is granted on a channel of a client opened early. To be called before `startChannel`. */
+  watchGrants(channel: NativeChannel): NativeGrants;
   /** For tests and metrics: what the process-wide table holds. */
   mappingStatistics(): { mappings: number; references: number };
 

@@ -1,4 +1,4 @@
-import { type Access, type NativeAddon, type NativeFd, native } from "../native.js";
+import type { Access, NativeAddon, NativeFd, NativeMapping, SlabOpening } from "../native.js";
 import type { SlabInfo } from "../wire/values.js";
 import type { AttachedSlab } from "./attachment.js";
 
@@ -14,6 +14,9 @@ export interface SlabSource {
 
 /** What mapping uses of the addon: another one in a rehearsal. */
 export type Mapper = Pick<NativeAddon, "openSlab">;
+
+/** Opens the slab of that index. */
+export type OpenSlab = (source: SlabOpening, index: number) => Promise<NativeMapping>;
 
 /** The slabs that an owner has told of, and the descriptors that came with them. */
 export function slabSources(slabs: readonly SlabInfo[], fds: readonly NativeFd[]): SlabSource[] {
@@ -32,18 +35,11 @@ export function slabSources(slabs: readonly SlabInfo[], fds: readonly NativeFd[]
 export async function mapSlabs(
   slabs: readonly SlabSource[],
   access: Access,
-  mapper: Mapper = native,
+  open: OpenSlab,
 ): Promise<AttachedSlab[]> {
   const opened = await Promise.allSettled(
-    slabs.map(async ({ id, uuid, bytes, fd, handle }) => {
-      const mapping = await mapper.openSlab({
-        id: Buffer.from(id, "hex"),
-        uuid,
-        bytes,
-        access,
-        fd,
-        handle,
-      });
+    slabs.map(async ({ id, uuid, bytes, fd, handle }, index) => {
+      const mapping = await open({ id: Buffer.from(id, "hex"), uuid, bytes, access, fd, handle }, index);
       return { id, device: mapping.device, uuid, bytes, fd, handle, mapping };
     }),
   );

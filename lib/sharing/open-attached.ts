@@ -3,20 +3,22 @@ import { unpackTensors } from "../wire/manifest.js";
 import { attachSteps } from "./attach-steps.js";
 import { Attachment } from "./attachment.js";
 import { checkManifest } from "./manifest.js";
-import { type Mapper, mapSlabs, slabSources } from "./map-slabs.js";
+import { type Mapper, mapSlabs, type OpenSlab, slabSources } from "./map-slabs.js";
 
 /**
  * Maps what an owner has granted: the driver is at work when this returns, and the tensors are looked over beside it,
  * when they have come. Takes the descriptors over; after a failure nothing of it is mapped or open.
  */
 export async function openAttached(
-  { message: { lease, version, slabs }, fds, manifest }: ReplyTo<"attach">,
+  { message: { lease, version, slabs }, fds, manifest, grants }: ReplyTo<"attach">,
   access: "read" | "readwrite",
   onEnd: (lease: string) => Promise<void>,
   mapper: Mapper,
 ): Promise<Attachment> {
   try {
-    const mapping = mapSlabs(slabSources(slabs, fds), access, mapper);
+    // As a rule it was begun when the grant arrived, and goes on.
+    const open: OpenSlab = (source, index) => grants?.open(lease, index, source) ?? mapper.openSlab(source);
+    const mapping = mapSlabs(slabSources(slabs, fds), access, open).finally(() => grants?.end(lease));
     mapping.catch(() => {});
     attachSteps.tell?.("mapping");
     try {

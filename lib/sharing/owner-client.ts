@@ -186,7 +186,7 @@ export class OwnerClient implements LeaseService {
     this.granted.add(newLease);
     const sources = attachment.slabs.map((slab) => ({ ...slab, fd: slab.fd?.duplicate() }));
     try {
-      const slabs = await mapSlabs(sources, access, this.addon);
+      const slabs = await mapSlabs(sources, access, (source) => this.addon.openSlab(source));
       const { version, tensors } = attachment;
       return this.hold(new Attachment(newLease, version, slabs, tensors, (id) => this.end(id)), access, line);
     } catch (error) {
@@ -224,8 +224,19 @@ export class OwnerClient implements LeaseService {
     });
   }
 
-  /** The same for a lease that nobody has heard of here: nobody waits for it, and no process stays for it. */
-  private giveBack(lease: string): void {
+  /**
+   * The same for a lease that nobody has heard of here, when what was mapped for it is undone: nobody waits for it, and
+   * no process stays for it.
+   */
+  private giveBack(lease: string, undone?: Promise<void>): void {
+    if (undone !== undefined) {
+      this.granted.add(lease);
+      undone.then(() => {
+        this.granted.delete(lease);
+        this.giveBack(lease);
+      });
+      return;
+    }
     this.debts.add(lease);
     this.link.open?.request("release", { leases: [lease] }, { background: true }).then(
       () => {
@@ -262,14 +273,16 @@ export class OwnerClient implements LeaseService {
         attachSteps.tell?.("asked");
         return { ...(await reply), line };
       } catch (error) {
+        const undone = lease === undefined ? undefined : line.undo(lease);
         // That owner ended while nobody needed it: whoever listens there now is asked, as if there had been no line.
         if (line === lingering && isLost(error)) {
+          await undone;
           return this.request(type, body, { ...left(), onReply }, lease);
         }
         // Granted or not: where nobody has answered nobody can tell, and it is given back.
         const unanswered = line.closed ? line.greeted : isUnanswered(error) || signal?.aborted;
         if (lease !== undefined) {
-          if (unanswered) this.giveBack(lease);
+          if (unanswered) this.giveBack(lease, undone);
           else this.bequest.delete(lease);
         }
         throw error;
@@ -289,7 +302,8 @@ export class OwnerClient implements LeaseService {
 
   /** What was granted to a request that had been given up goes back at once. */
   private onLate(request: RequestMessage): void {
-    if (request.type === "attach") this.giveBack(request.lease);
+    // While what was mapped for it is being undone, it goes back behind that.
+    if (request.type === "attach" && !this.granted.has(request.lease)) this.giveBack(request.lease);
     if (request.type === "retain") this.giveBack(request.newLease);
     if (request.type === "release") for (const lease of request.leases) this.debts.delete(lease);
     this.link.settle();

@@ -8,7 +8,7 @@ import { journalPath } from "./socket-path.js";
 import { software } from "./software.js";
 
 /** What a line is made with. */
-export type Dialer = Pick<NativeAddon, "connect" | "startChannel" | "chosenProvider">;
+export type Dialer = Pick<NativeAddon, "connect" | "startChannel" | "watchGrants" | "chosenProvider">;
 
 export interface LinkOptions {
   /** Whether this process holds, or owes, what an owner must hear of. */
@@ -112,6 +112,7 @@ export class OwnerLink {
     const line: ClientConnection = new ClientConnection({
       channel,
       start: this.dialer.startChannel,
+      grants: this.dialer.watchGrants(channel),
       hello: {
         client: software,
         driver: { provider: this.dialer.chosenProvider(), version: null },

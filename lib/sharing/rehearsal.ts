@@ -29,12 +29,15 @@ export async function rehearse(over: () => boolean = () => false): Promise<void>
 export async function rehearseAttach(dial: () => NativeChannel): Promise<void> {
   const { socket, request, limits } = attachRequest(rehearsedSet, { socket: "/proc/self/rehearsal" });
   const mapping: NativeMapping = { device: 0, devicePointer: 0n, bytes, close: async () => {} };
+  // A grant that comes on another channel than is watched has nothing opened early: there is nothing to open.
+  const [elsewhere, farEnd] = native.socketPair();
   const addon: AttachAddon = {
     async connect(path) {
       await native.connect(path).catch(() => {});
       return dial();
     },
     startChannel: native.startChannel,
+    watchGrants: () => native.watchGrants(elsewhere),
     testament: native.testament,
     chosenProvider: native.chosenProvider,
     driverIsUp: () => true,
@@ -48,6 +51,8 @@ export async function rehearseAttach(dial: () => NativeChannel): Promise<void> {
     await weights.release({ after: null });
   } finally {
     forgetClient(socket);
+    elsewhere.close();
+    farEnd.close();
   }
 }
 

@@ -1,5 +1,5 @@
 import { CudaIpcError, type ErrorCode } from "../errors.js";
-import type { NativeChannel, NativeFd } from "../native.js";
+import type { NativeChannel, NativeFd, NativeGrants } from "../native.js";
 import { clientChecks, ownerChecks } from "./check.js";
 import { Connection, type StartChannel } from "./connection.js";
 import { protocolVersion } from "./limits.js";
@@ -17,8 +17,14 @@ import { PendingRequests, type Reply, type SendOptions } from "./pending.js";
 import { replyTypes } from "./replies.js";
 import type { TensorColumns } from "./values.js";
 
-/** A grant's manifest comes behind it, and is waited for apart. Rejects when the connection is lost before. */
-type Beside<K extends RequestType> = K extends "attach" ? { manifest: Promise<TensorColumns> } : unknown;
+interface BesideGrant {
+  /** Comes behind it, and is waited for apart. Rejects when the connection is lost before. */
+  manifest: Promise<TensorColumns>;
+  /** Where its slabs may have been opened already. */
+  grants: NativeGrants | undefined;
+}
+
+type Beside<K extends RequestType> = K extends "attach" ? BesideGrant : unknown;
 export type ReplyTo<K extends RequestType = RequestType> = Reply<ReplyMessage<K>> & Beside<K>;
 
 export interface ClientRequestOptions<K extends RequestType> extends SendOptions {
@@ -35,6 +41,8 @@ interface ExpectedManifest {
 export interface ClientOptions {
   channel: NativeChannel;
   start: StartChannel;
+  /** Of the channel. Whoever expects a grant is to end that: by `undo` where the request has failed. */
+  grants?: NativeGrants;
   hello: Omit<Body<ClientMessages["hello"]>, "protocol">;
   /** The callee owns the descriptors. */
   onEvent?(event: OwnerMessages[EventType], fds: NativeFd[]): void;
@@ -104,6 +112,7 @@ export class ClientConnection {
     const make = (id: number) => ({ type, id, ...body }) as unknown as RequestMessage;
     const send = (request: RequestMessage) => {
       if (this.closed) throw this.farewell ?? lost(undefined);
+      if (request.type === "attach") this.options.grants?.expect(request.lease, request.access);
       this.connection.send(request, fds);
     };
     const reply = this.pending.add(
@@ -114,6 +123,11 @@ export class ClientConnection {
     );
     this.keepAlive();
     return reply.finally(() => this.keepAlive()) as unknown as Promise<ReplyTo<K>>;
+  }
+
+  /** Of a failed request for a lease: unmaps what was mapped for it already; undefined where nothing was. */
+  undo(lease: string): Promise<void> | undefined {
+    return this.options.grants?.end(lease);
   }
 
   close(): void {
@@ -190,8 +204,15 @@ export class ClientConnection {
       for (const fd of fds) fd.close();
       throw violation(`The owner's ${message.type} ${misfit}.`);
     }
-    const beside = message.type === "attached" ? { manifest: this.expectManifest(message.version.id) } : {};
-    this.pending.succeed(message.re, { message, fds, ...beside });
+    if (message.type !== "attached") {
+      this.pending.succeed(message.re, { message, fds });
+      return;
+    }
+    const beside: BesideGrant = {
+      manifest: this.expectManifest(message.version.id),
+      grants: this.options.grants,
+    };
+    this.pending.succeed(message.re, { message, fds, ...beside } as Reply<ReplyMessage>);
   }
 
   private expectManifest(version: string): Promise<TensorColumns> {

@@ -24,6 +24,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   export_event(env, exports);
   export_module(env, exports);
   export_slab(env, exports);
+  export_grants(env, exports);
   export_load(env, exports);
   export_checksum(env, exports);
   export_notify(env, exports);

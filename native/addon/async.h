@@ -13,6 +13,53 @@
 
 namespace cuda_ipc {
 
+// A promise that is settled once, from any thread, with what `convert` makes of a result on the event loop.
+// The event loop stays alive until then. Made on the environment's thread.
+template <class Result, class Convert>
+class Pledge {
+ public:
+  Pledge(Napi::Env env, Convert convert)
+      : deferred_(Napi::Promise::Deferred::New(env)),
+        dispatcher_(Environment::of(env).dispatcher()),
+        convert_(std::move(convert)) {
+    dispatcher_->ref();
+  }
+
+  Napi::Promise promise() const { return deferred_.Promise(); }
+
+  // One of the two, before it is settled.
+  std::optional<Result> result;
+  std::optional<Error> error;
+
+  // From any thread: settles on the event loop. When the environment goes down first, the result is destroyed
+  // with the pledge, here.
+  static void post(std::shared_ptr<Pledge> self) {
+    const std::shared_ptr<Dispatcher> dispatcher = self->dispatcher_;
+    dispatcher->post([self = std::move(self)](Napi::Env env) { self->settle(env); });
+  }
+
+  // On the event loop.
+  void settle(Napi::Env env) {
+    dispatcher_->unref();
+    if (error) {
+      deferred_.Reject(Environment::of(env).make_error(env, *error));
+      return;
+    }
+    try {
+      deferred_.Resolve(convert_(env, *result));
+    } catch (const Error& failure) {
+      deferred_.Reject(Environment::of(env).make_error(env, failure));
+    } catch (const Napi::Error& failure) {
+      deferred_.Reject(failure.Value());
+    }
+  }
+
+ private:
+  Napi::Promise::Deferred deferred_;
+  std::shared_ptr<Dispatcher> dispatcher_;
+  Convert convert_;
+};
+
 // Runs `work` on the pool, without any Node-API inside, and resolves the promise with what `convert` makes of
 // its result on the event loop. An Error thrown by `work` rejects it. The event loop stays alive until then.
 // When the environment goes down first, the result is destroyed on the pool thread, which undoes the work
@@ -22,52 +69,27 @@ namespace cuda_ipc {
 //             });
 template <class Work, class Convert>
 Napi::Promise run_async(Napi::Env env, Work work, Convert convert) {
-  using Result = std::invoke_result_t<Work>;
-  struct State {
-    State(Napi::Promise::Deferred d, Work w, Convert c)
-        : deferred(d), work(std::move(w)), convert(std::move(c)) {}
-    Napi::Promise::Deferred deferred;
-    std::optional<Work> work;
-    Convert convert;
-    std::optional<Result> result;
-    std::optional<Error> error;
-  };
-  auto state =
-      std::make_shared<State>(Napi::Promise::Deferred::New(env), std::move(work), std::move(convert));
-  auto dispatcher = Environment::of(env).dispatcher();
-  dispatcher->ref();
-  auto settle = [state, dispatcher](Napi::Env env) {
-    dispatcher->unref();
-    if (state->error) {
-      state->deferred.Reject(Environment::of(env).make_error(env, *state->error));
-      return;
-    }
-    try {
-      state->deferred.Resolve(state->convert(env, *state->result));
-    } catch (const Error& error) {
-      state->deferred.Reject(Environment::of(env).make_error(env, error));
-    } catch (const Napi::Error& error) {
-      state->deferred.Reject(error.Value());
-    }
-  };
+  using Promised = Pledge<std::invoke_result_t<Work>, Convert>;
+  auto pledge = std::make_shared<Promised>(env, std::move(convert));
+  const Napi::Promise promise = pledge->promise();
+  auto shared = std::make_shared<std::optional<Work>>(std::move(work));  // a task can be copied
   try {
-    run_on_pool([state, dispatcher, settle]() mutable {
+    run_on_pool([pledge, shared]() mutable {
       try {
-        state->result.emplace((*state->work)());
+        pledge->result.emplace((**shared)());
       } catch (const Error& error) {
-        state->error.emplace(error);
+        pledge->error.emplace(error);
       } catch (const std::exception& error) {
-        state->error.emplace("ERR_CUDA_IPC_INTERNAL", error.what());
+        pledge->error.emplace("ERR_CUDA_IPC_INTERNAL", error.what());
       }
-      state->work.reset();  // here and not on the event loop: what it held may be the last of something
-      dispatcher->post(std::move(settle));
+      shared->reset();  // here and not on the event loop: what it held may be the last of something
+      Promised::post(std::move(pledge));
     });
   } catch (const std::exception& error) {
-    dispatcher->unref();
-    state->deferred.Reject(Environment::of(env).make_error(
-        env, Error("ERR_CUDA_IPC_SYSTEM", std::string("no thread: ") + error.what())));
+    pledge->error.emplace("ERR_CUDA_IPC_SYSTEM", std::string("no thread: ") + error.what());
+    pledge->settle(env);
   }
-  return state->deferred.Promise();
+  return promise;
 }
 
 // The same for work that returns nothing: resolves with undefined.

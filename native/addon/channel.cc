@@ -56,6 +56,11 @@ class NativeChannel : public LiveWrap<NativeChannel> {
                  method<&NativeChannel::last_words>("lastWords"), method<&NativeChannel::close>("close")});
   }
 
+  Channel& channel() {
+    if (!channel_) throw Error("ERR_CUDA_IPC_CLOSED", "This NativeChannel is connected to nothing");
+    return *channel_;
+  }
+
  private:
   static Napi::FunctionReference listener(Napi::Object events, const char* name) {
     return Napi::Persistent(function_argument(events.Get(name), name));
@@ -99,11 +104,6 @@ class NativeChannel : public LiveWrap<NativeChannel> {
     on_data_.Reset();
     on_drain_.Reset();
     on_close_.Reset();
-  }
-
-  Channel& channel() {
-    if (!channel_) throw Error("ERR_CUDA_IPC_CLOSED", "This NativeChannel is connected to nothing");
-    return *channel_;
   }
 
   Napi::Value peer(const Napi::CallbackInfo& info) {
@@ -187,6 +187,10 @@ Napi::Value wrap_channel(Napi::Env env, std::shared_ptr<Channel> channel) {
   NativeChannel* self = NativeChannel::make(env);
   self->hold(std::move(channel));
   return self->Value();
+}
+
+Channel& unwrap_channel(Napi::Value value) {
+  return NativeChannel::from(value, "channel").channel();
 }
 
 void export_channel(Napi::Env env, Napi::Object exports) {

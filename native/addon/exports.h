@@ -17,6 +17,7 @@ void export_stream(Napi::Env env, Napi::Object exports);     // stream.cc
 void export_event(Napi::Env env, Napi::Object exports);      // event.cc
 void export_module(Napi::Env env, Napi::Object exports);     // module.cc: modules and launches
 void export_slab(Napi::Env env, Napi::Object exports);       // slab.cc: slabs and mappings
+void export_grants(Napi::Env env, Napi::Object exports);     // grants.cc: slabs opened as they are granted
 void export_load(Napi::Env env, Napi::Object exports);       // load.cc: file and memory to device
 void export_checksum(Napi::Env env, Napi::Object exports);   // checksum.cc
 void export_notify(Napi::Env env, Napi::Object exports);     // notify.cc: service managers

@@ -38,13 +38,6 @@ Sharing sharing_argument(Napi::Value value) {
   invalid_argument("sharing", "\"vmm\" or \"ipc\"", value);
 }
 
-Access access_argument(Napi::Value value) {
-  const std::string name = string_argument(value, "access");
-  if (name == "read") return Access::kRead;
-  if (name == "readwrite") return Access::kReadWrite;
-  invalid_argument("access", "\"read\" or \"readwrite\"", value);
-}
-
 Napi::Value create_slab(const Napi::CallbackInfo& info) {
   const Napi::Object options = object_argument(info[0], "options");
   const SlabId id = struct_argument<SlabId>(options.Get("id"), "id");
@@ -59,15 +52,7 @@ Napi::Value create_slab(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value open_slab(const Napi::CallbackInfo& info) {
-  const Napi::Object options = object_argument(info[0], "options");
-  auto source = std::make_shared<SlabSource>();
-  source->id = struct_argument<SlabId>(options.Get("id"), "id");
-  source->uuid = string_argument(options.Get("uuid"), "uuid");
-  source->bytes = bytes_argument(options.Get("bytes"), "bytes", 1);
-  source->access = access_argument(options.Get("access"));
-  if (!is_absent(options.Get("fd"))) source->fd = unwrap_fd(options.Get("fd")).duplicate();
-  if (!is_absent(options.Get("handle")))
-    source->handle = struct_argument<cu::CUipcMemHandle>(options.Get("handle"), "handle");
+  auto source = std::make_shared<SlabSource>(slab_source_argument(info[0]));
   return run_async(
       info.Env(),
       [source, afterwards = Environment::of(info.Env()).afterwards()] {
@@ -89,6 +74,26 @@ Napi::Value mapping_statistics(const Napi::CallbackInfo& info) {
 }
 
 }  // namespace
+
+Access access_argument(Napi::Value value) {
+  const std::string name = string_argument(value, "access");
+  if (name == "read") return Access::kRead;
+  if (name == "readwrite") return Access::kReadWrite;
+  invalid_argument("access", "\"read\" or \"readwrite\"", value);
+}
+
+SlabSource slab_source_argument(Napi::Value value) {
+  const Napi::Object options = object_argument(value, "options");
+  SlabSource source{};
+  source.id = struct_argument<SlabId>(options.Get("id"), "id");
+  source.uuid = string_argument(options.Get("uuid"), "uuid");
+  source.bytes = bytes_argument(options.Get("bytes"), "bytes", 1);
+  source.access = access_argument(options.Get("access"));
+  if (!is_absent(options.Get("fd"))) source.fd = unwrap_fd(options.Get("fd")).duplicate();
+  if (!is_absent(options.Get("handle")))
+    source.handle = struct_argument<cu::CUipcMemHandle>(options.Get("handle"), "handle");
+  return source;
+}
 
 HeldSlab::~HeldSlab() {
   wait_for_device(slab_->device());

@@ -7,6 +7,7 @@
 
 #include "addon/resource_wrap.h"
 #include "memory/mapping_table.h"
+#include "memory/open_slab.h"
 #include "memory/slab.h"
 
 namespace cuda_ipc {
@@ -45,6 +46,11 @@ class HeldMapping {
   Environment::Afterwards afterwards_;  // let go of when the reference has been
   MappingTable::Reference reference_;
 };
+
+// "read" or "readwrite".
+Access access_argument(Napi::Value value);
+// { id, uuid, bytes, access, fd?, handle? }. The descriptor is duplicated.
+SlabSource slab_source_argument(Napi::Value value);
 
 class NativeSlab : public ResourceWrap<NativeSlab, HeldSlab> {
  public:

@@ -16,6 +16,14 @@ constexpr std::chrono::milliseconds kRetryDelay(5);
 
 }  // namespace
 
+void Channel::observe(std::shared_ptr<ChannelObserver> observer) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (started_)
+    throw Error("ERR_CUDA_IPC_INVALID_STATE",
+                "This channel has been started already: what has arrived before cannot be seen any more");
+  observer_ = std::move(observer);
+}
+
 void Channel::start(std::function<void()> wake) {
   std::unique_lock<std::mutex> lock(mutex_);
   if (started_)
@@ -183,9 +191,12 @@ void Channel::receive() {
   for (int i = 0; i < kReadsPerEvent && wants_input(); ++i) {
     Received received = receive_message(socket_.get(), buffer.data(), buffer.size());
     switch (received.status) {
-      case Received::Status::kData:
-        inbox_.push({{buffer.data(), buffer.data() + received.size}, std::move(received.fds)});
+      case Received::Status::kData: {
+        Inbox::Data data{{buffer.data(), buffer.data() + received.size}, std::move(received.fds)};
+        if (observer_) observer_->received(data);
+        inbox_.push(std::move(data));
         break;
+      }
       case Received::Status::kNothingYet:
         // A peer that only takes nothing more, and is not at its end, would never be noticed to have gone.
         if (broken_) end(std::move(broken_));

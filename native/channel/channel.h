@@ -17,6 +17,14 @@
 
 namespace cuda_ipc {
 
+// Sees what arrives before the event loop does, from whatever thread receives it, in order.
+class ChannelObserver {
+ public:
+  virtual ~ChannelObserver() = default;
+  // Under the channel's lock: must neither block nor call the channel.
+  virtual void received(const Inbox::Data& data) = 0;
+};
+
 class Channel final : public Pollable, public std::enable_shared_from_this<Channel> {
  public:
   using Data = Inbox::Data;
@@ -33,6 +41,8 @@ class Channel final : public Pollable, public std::enable_shared_from_this<Chann
   // A peer that was not described yet is when it is asked for.
   Channel(Fd socket, Peer peer) : peer_(std::move(peer)), socket_(std::move(socket)) {}
 
+  // To be called before start().
+  void observe(std::shared_ptr<ChannelObserver> observer);
   // Begins reading. `wake` is called from any thread, never under a lock, when there may be something for
   // next(); it is not called again before next() has been.
   void start(std::function<void()> wake);
@@ -87,6 +97,7 @@ class Channel final : public Pollable, public std::enable_shared_from_this<Chann
   Fd socket_;
   Outbox outbox_;
   Inbox inbox_;
+  std::shared_ptr<ChannelObserver> observer_;
   std::function<void()> wake_;  // not changed after start(), so that it can be called without the lock
   bool started_ = false;
   bool paused_ = false;

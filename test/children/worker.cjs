@@ -138,11 +138,13 @@ serve({
   },
   /** Attaches, but the memory is mapped only when the test says `proceed` or `abort`. */
   async attachHeldBack(name, options) {
-    const { openSlab } = native;
+    const { openSlab, watchGrants } = native;
+    // Nor is it mapped early.
+    native.watchGrants = () => ({ expect() {}, open() {}, end() {} });
     native.openSlab = async (source) => {
       serve.emit("mapping");
       await once(gate, "open");
-      native.openSlab = openSlab;
+      Object.assign(native, { openSlab, watchGrants });
       return openSlab(source);
     };
     return keep(await attach(name, { ...options, signal: aborter.signal }));

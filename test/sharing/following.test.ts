@@ -10,6 +10,7 @@ import {
 import { native } from "../../dist/lib/native.js";
 import { startChild } from "../helpers/child.js";
 import { coded } from "../helpers/errors.js";
+import { openLate } from "../helpers/late-openings.js";
 import { folder, someTensors, startOwner } from "../helpers/sharing.js";
 import { newSocket } from "../helpers/temporary.js";
 
@@ -99,6 +100,7 @@ test("requests without a pause, over many versions: none fails, none sees two ve
 });
 
 test("the next version cannot be attached: the one there is goes on, and it is tried again", async () => {
+  openLate();
   const owner = await startOwner();
   await publish(owner, 1);
   const following = await startFollowing(owner);

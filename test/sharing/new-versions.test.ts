@@ -6,6 +6,7 @@ import { attach, type Owner, type Version, type Weights } from "../../dist/lib/i
 import { native } from "../../dist/lib/native.js";
 import { coded } from "../helpers/errors.js";
 import { hostMachine, startHostOwner, startHostWorker } from "../helpers/host.js";
+import { openLate } from "../helpers/late-openings.js";
 import { block, folder, MIB, sharings, someTensors, startOwner } from "../helpers/sharing.js";
 
 const attachTo = (owner: Owner, options = {}) => attach("llm", { socket: owner.socket, ...options });
@@ -36,6 +37,7 @@ test("a load that fails or is aborted leaves the current version, and its holder
 });
 
 test("weights whose version is superseded while their memory is being mapped hear of it", async () => {
+  openLate();
   const owner = await startOwner();
   await owner.load("llm", someTensors(1));
   const witness = await attachTo(owner);

@@ -1,0 +1,145 @@
+// What native code reads of the wire: frames in chunks of any size, and the memory that a grant names.
+#include "wire/frame_scan.h"
+#include "wire/grant.h"
+#include "wire/json_reader.h"
+#include "wire/text_bytes.h"
+
+#include <cstring>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "check.h"
+
+namespace {
+
+using namespace cuda_ipc;
+
+const std::string kHandle = std::string(84, 'A') + "/w==";  // 63 zeros and 0xff
+
+const std::string kAttached =
+    R"({"fds":1,"type":"attached","re":7,"lease":"00ff","version":{"set":"a \"slabs\":[] \\","x":[{"id":1}]},)"
+    R"("slabs":[{"id":"000102030405060708090a0b0c0d0e0f","device":"GPU-1","bytes":4096,"sharing":"vmm","handle":null},)"
+    R"({"handle":")" +
+    kHandle +
+    R"(","bytes":9007199254740991,"device":"GPU-2","id":"ffffffffffffffffffffffffffffffff","sharing":"ipc"}]})";
+
+std::string framed(const std::string& text) {
+  const auto size = static_cast<uint32_t>(text.size());
+  std::string frame(4, '\0');
+  for (int i = 0; i < 4; ++i) frame[i] = static_cast<char>(size >> (8 * i));
+  return frame + text;
+}
+
+std::vector<std::string> push(FrameScan& scan, const std::string& chunk) {
+  std::vector<std::string> texts;
+  for (const std::string_view frame : scan.push(reinterpret_cast<const uint8_t*>(chunk.data()), chunk.size()))
+    texts.emplace_back(frame);
+  return texts;
+}
+
+void a_grant_is_read() {
+  const std::optional<Grant> grant = read_grant(kAttached);
+  CHECK(grant && grant->lease == "00ff" && grant->slabs.size() == 2);
+  const GrantedSlab& vmm = grant->slabs[0];
+  CHECK(vmm.id[0] == 0 && vmm.id[15] == 15 && vmm.uuid == "GPU-1" && vmm.bytes == 4096 && !vmm.handle);
+  const GrantedSlab& ipc = grant->slabs[1];
+  CHECK(ipc.uuid == "GPU-2" && ipc.bytes == 9007199254740991 && ipc.handle);
+  CHECK(ipc.handle->reserved[62] == 0 && ipc.handle->reserved[63] == '\xff');
+  CHECK(declared_descriptors(kAttached) == 1u);
+}
+
+void space_and_order_do_not_matter() {
+  CHECK(read_grant(" { \"slabs\" : [ ] ,\n\"lease\":\"1\" , \"type\" : \"attached\" } ")->slabs.empty());
+}
+
+void whatever_else_comes_is_left_to_javascript() {
+  for (
+      const char* text :
+      {"", "{", "[]", "null", "{\"fds\":0}", R"({"type":"manifest","lease":"1","slabs":[]})",
+       R"({"type":"attached","slabs":[]})", R"({"type":"attached","lease":"\u0031","slabs":[]})",
+       R"({"type":"attached","lease":"1","slabs":[{}]})", R"({"type":"attached","lease":"1","slabs":{}})",
+       R"({"type":"attached","lease":"1","slabs":[{"id":"00","device":"G","bytes":1,"handle":null}]})",
+       R"({"type":"attached","lease":"1","slabs":[{"id":"000102030405060708090a0b0c0d0e0f","device":"G","bytes":1.5,"handle":null}]})",
+       R"({"type":"attached","lease":"1","slabs":[{"id":"000102030405060708090a0b0c0d0e0f","device":"G","bytes":1,"handle":"AA"}]})"})
+    CHECK(!read_grant(text));
+  CHECK(!declared_descriptors("{\"type\":\"attached\",\"fds\":1}"));
+  CHECK(!declared_descriptors("{\"fds\":-1}"));
+  CHECK(!declared_descriptors("{\"fds\":99999999999999999999}"));
+}
+
+// For the sanitizers: nothing is read beyond what is there.
+void broken_grants_harm_nobody() {
+  std::mt19937 random(7);
+  for (size_t size = 0; size < kAttached.size(); ++size) {
+    const std::vector<char> exact(kAttached.begin(), kAttached.begin() + static_cast<long>(size));
+    CHECK(!read_grant({exact.data(), exact.size()}));
+  }
+  for (int round = 0; round < 20000; ++round) {
+    std::vector<char> text(kAttached.begin(), kAttached.end());
+    for (int change = 0; change < 3; ++change) text[random() % text.size()] = "{}[]\",:\\0an "[random() % 12];
+    read_grant({text.data(), text.size()});
+  }
+}
+
+void frames_are_found_in_their_chunk() {
+  FrameScan scan;
+  const std::string two = framed("one") + framed("another");
+  CHECK((push(scan, two) == std::vector<std::string>{"one", "another"}));
+  // One that is cut is passed over, and so is what shares a chunk with its end: descriptors may be of either.
+  CHECK((push(scan, framed("first") + framed("cut").substr(0, 5)) == std::vector<std::string>{"first"}));
+  CHECK(push(scan, framed("cut").substr(5) + framed("behind")).empty());
+  CHECK((push(scan, framed("next")) == std::vector<std::string>{"next"}));
+}
+
+void any_cut_leaves_the_scan_aligned() {
+  const std::string stream = framed("a") + framed(std::string(300, 'b')) + framed("{}");
+  std::mt19937 random(11);
+  for (int round = 0; round < 2000; ++round) {
+    FrameScan scan;
+    for (size_t at = 0; at < stream.size();) {
+      const size_t size = std::min<size_t>(1 + random() % 40, stream.size() - at);
+      for (const std::string& text : push(scan, stream.substr(at, size)))
+        CHECK(text == "a" || text == "{}" || text.size() == 300);
+      at += size;
+    }
+    CHECK((push(scan, framed("whole")) == std::vector<std::string>{"whole"}));
+  }
+}
+
+void bytes_have_their_length() {
+  char bytes[3];
+  CHECK(bytes_of_hex("00ff10", bytes, 3) && bytes[1] == '\xff' && bytes[2] == 16);
+  CHECK(!bytes_of_hex("00ff1", bytes, 3) && !bytes_of_hex("00FF10", bytes, 3) &&
+        !bytes_of_hex("00fg10", bytes, 3));
+  CHECK(bytes_of_base64("AP8Q", bytes, 3) && bytes[1] == '\xff' && bytes[2] == 16);
+  CHECK(bytes_of_base64("AP8=", bytes, 2) && bytes_of_base64("AA==", bytes, 1));
+  CHECK(!bytes_of_base64("AP8", bytes, 2) && !bytes_of_base64("AP8Q", bytes, 2) &&
+        !bytes_of_base64("A-8Q", bytes, 3));
+}
+
+void values_are_passed_over() {
+  for (const std::string value :
+       {"1", "-1.5e3", "true", "\"a\\\"]\"", "[1,[2,\"]\"],{}]", "{\"a\":[{\"b\":\"}\"}]}"}) {
+    const std::string first = value + ",9";
+    CHECK(JsonReader(first).skip());
+    int count = 0;
+    const std::string text = "[" + value + "," + value + "]";
+    JsonReader both(text);
+    CHECK(both.array([&] { return ++count > 0 && both.skip(); }) && count == 2);
+  }
+  for (const char* broken : {"", "]", "\"a", "\"a\\", "[1", "{\"a\":"}) CHECK(!JsonReader(broken).skip());
+}
+
+}  // namespace
+
+int main() {
+  a_grant_is_read();
+  space_and_order_do_not_matter();
+  whatever_else_comes_is_left_to_javascript();
+  broken_grants_harm_nobody();
+  frames_are_found_in_their_chunk();
+  any_cut_leaves_the_scan_aligned();
+  bytes_have_their_length();
+  values_are_passed_over();
+}

@@ -1,0 +1,205 @@
+// What an owner grants is opened when its reply arrives, before anything here has read it.
+import { randomBytes } from "node:crypto";
+import { Worker } from "node:worker_threads";
+import { beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
+import { attach } from "../../dist/lib/index.js";
+import { type NativeChannel, type NativeGrants, type NativeSlab, native } from "../../dist/lib/native.js";
+import { clientOf } from "../../dist/lib/sharing/owner-client.js";
+import { encodeFrame } from "../../dist/lib/wire/encode.js";
+import { inspect } from "../helpers/inspect.js";
+import { endAfterOwners } from "../helpers/leaks.js";
+import { sharings, someTensors, startOwner } from "../helpers/sharing.js";
+
+const nothing = { mappings: 0, references: 0 };
+const one = { mappings: 1, references: 1 };
+const opened = () => inspect.watchFor(native.mappingStatistics, ({ references }) => references === 1);
+const bytes = 2 * 1024 * 1024;
+const id = () => randomBytes(16).toString("hex");
+
+let uuid: string;
+beforeAll(async () => {
+  uuid = (await native.devices())[0]!.uuid;
+});
+
+interface Granting {
+  lease: string;
+  slabId: string;
+  slab: NativeSlab;
+  grants: NativeGrants;
+  /** Sends the grant, and settles when it has come to JavaScript too: what was to begin has. */
+  grant(change?: object): Promise<void>;
+  source(change?: object): Parameters<NativeGrants["open"]>[2];
+}
+
+/** A channel whose other end grants a lease on a slab. */
+async function granting(sharing: "vmm" | "ipc"): Promise<Granting> {
+  const [lease, slabId] = [id(), id()];
+  const slab = await native.createSlab({ id: Buffer.from(slabId, "hex"), device: 0, bytes, sharing });
+  const fd = sharing === "vmm" ? slab.exportFd() : undefined;
+  const [near, farFd] = native.socketPair();
+  const far = native.adoptChannel(farFd);
+  const grants = native.watchGrants(near);
+  const came = new Promise<void>((resolve) => {
+    native.startChannel(near, { onData: () => resolve(), onDrain: () => {}, onClose: () => {} });
+  });
+  near.ref();
+  endAfterOwners(async () => {
+    near.close();
+    far.close();
+    fd?.close();
+    await slab.close();
+  });
+  const handle = slab.handle;
+  const fds = fd === undefined ? [] : [fd];
+  return {
+    ...{ lease, slabId, slab, grants },
+    grant(change = {}) {
+      const slabs = [
+        { id: slabId, device: uuid, bytes, sharing, handle: handle?.toString("base64") ?? null },
+      ];
+      far.send(encodeFrame({ fds: fds.length, type: "attached", re: 1, lease, slabs, ...change }), fds);
+      return came;
+    },
+    source: (change = {}) => ({
+      ...{ id: Buffer.from(slabId, "hex"), uuid, bytes, access: "read", fd, handle },
+      ...change,
+    }),
+  };
+}
+
+describe.each(sharings)("%s", (sharing) => {
+  test("a granted slab is opened before anybody asks for it", async () => {
+    const { grants, lease, grant, source } = await granting(sharing);
+    grants.expect(lease, "read");
+    await grant();
+    expect(await opened()).toEqual(one);
+    const mapping = await grants.open(lease, 0, source());
+    expect(mapping).toMatchObject({ device: 0, bytes });
+    expect(grants.end(lease)).toBeUndefined();
+    expect(native.mappingStatistics()).toEqual(one);
+    await mapping!.close();
+    expect(native.mappingStatistics()).toEqual(nothing);
+  });
+
+  test("what nobody takes over is undone", async () => {
+    const { grants, lease, grant, source } = await granting(sharing);
+    grants.expect(lease, "read");
+    await grant();
+    await grants.end(lease);
+    expect(native.mappingStatistics()).toEqual(nothing);
+    expect(grants.open(lease, 0, source())).toBeUndefined();
+  });
+
+  test.each([
+    ["of another slab", { id: randomBytes(16) }],
+    ["of another size", { bytes: 4096 }],
+    ["for another access", { access: "readwrite" }],
+    ["on another device", { uuid: "GPU-0" }],
+  ])("an opening is not taken for one %s", async (_, change) => {
+    const { grants, lease, grant, source } = await granting(sharing);
+    grants.expect(lease, "read");
+    await grant();
+    expect(grants.open(lease, 0, source(change))).toBeUndefined();
+    expect(grants.open(lease, 1, source())).toBeUndefined();
+    await grants.end(lease);
+    expect(native.mappingStatistics()).toEqual(nothing);
+  });
+
+  test("nothing is opened that is not expected, or not any more", async () => {
+    const { grants, lease, grant, source } = await granting(sharing);
+    grants.expect(id(), "read");
+    grants.expect(lease, "read");
+    grants.end(lease);
+    await grant();
+    expect(grants.open(lease, 0, source())).toBeUndefined();
+    expect(grants.end(lease)).toBeUndefined();
+  });
+
+  test("nothing is opened for a grant that does not say whose its descriptors are", async () => {
+    const { grants, lease, grant, source } = await granting(sharing);
+    grants.expect(lease, "read");
+    await grant({ fds: sharing === "vmm" ? 0 : 1 });
+    expect(grants.open(lease, 0, source())).toBeUndefined();
+    expect(grants.end(lease)).toBeUndefined();
+  });
+
+  test("what a thread has begun when it ends is undone", async () => {
+    const { lease, slabId, slab } = await granting(sharing);
+    const fd = sharing === "vmm" ? slab.exportFd() : undefined;
+    const slabs = [
+      { id: slabId, device: uuid, bytes, sharing, handle: slab.handle?.toString("base64") ?? null },
+    ];
+    const frame = encodeFrame({ fds: fd === undefined ? 0 : 1, type: "attached", lease, slabs });
+    const [far, nearFd] = native.socketPair();
+    const thread = new Worker(
+      `const { workerData, parentPort } = require("node:worker_threads");
+       const { native } = require(workerData.addon);
+       native.driverVersion().then(() => {
+         const channel = native.adoptChannel(native.adoptFd(workerData.socket));
+         native.watchGrants(channel).expect(workerData.lease, "read");
+         native.startChannel(channel, { onData() {}, onDrain() {}, onClose() {} });
+         channel.ref();
+         parentPort.postMessage("expecting");
+       });`,
+      {
+        eval: true,
+        workerData: {
+          ...{ lease, socket: nearFd.duplicate().fd },
+          addon: require.resolve("../../dist/lib/native.js"),
+        },
+      },
+    );
+    await new Promise((resolve) => thread.once("message", resolve));
+    far.send(frame, fd === undefined ? [] : [fd]);
+    expect(await opened()).toEqual(one);
+    await thread.terminate();
+    expect(await inspect.watchFor(native.mappingStatistics, (now) => now.references === 0)).toEqual(nothing);
+    nearFd.close();
+    fd?.close();
+    far.close();
+  });
+
+  test("an attach opens nothing itself", async () => {
+    const owner = await startOwner();
+    const version = await owner.load("llm", someTensors(), { sharing });
+    const opening = vi.spyOn(native, "openSlab");
+    onTestFinished(() => opening.mockRestore());
+    const weights = await attach("llm", { socket: owner.socket });
+    expect(opening).not.toHaveBeenCalled();
+    expect(await weights.computeChecksum()).toBe(version.checksum);
+    await weights.release();
+    expect(native.mappingStatistics()).toEqual(nothing);
+  });
+
+  test("an attach that was given up ends its lease when what was opened for it is undone", async () => {
+    const owner = await startOwner();
+    const version = await owner.load("llm", someTensors(), { sharing });
+    const enough = new AbortController();
+    let undone!: () => void;
+    const undoing = new Promise<void>((resolve) => {
+      undone = resolve;
+    });
+    const watchGrants = (channel: NativeChannel): NativeGrants => {
+      const grants = native.watchGrants(channel);
+      return {
+        open: (...args) => grants.open(...args),
+        expect() {
+          // The request goes out in this turn, and nobody waits for its answer.
+          queueMicrotask(() => enough.abort(new Error("enough")));
+        },
+        end: () => undoing,
+      };
+    };
+    const client = clientOf(owner.socket, { ...native, watchGrants });
+    const request = { set: "llm", version: null, checksum: null, access: "read" as const };
+    await expect(client.attach(request, { timeout: 10_000, signal: enough.signal })).rejects.toThrow(
+      "enough",
+    );
+    await version.waitForRefCount((count) => count === 1);
+    // Behind whatever else this client has sent.
+    expect((await client.refCount(version.id)).count).toBe(1);
+    undone();
+    await version.waitForRefCount((count) => count === 0);
+    client.disconnect();
+  });
+});
