@@ -1,5 +1,4 @@
 import type { ReplyTo } from "../wire/client.js";
-import { unpackTensors } from "../wire/manifest.js";
 import { attachSteps } from "./attach-steps.js";
 import { Attachment } from "./attachment.js";
 import { checkManifest } from "./manifest.js";
@@ -22,7 +21,7 @@ export async function openAttached(
     mapping.catch(() => {});
     attachSteps.tell?.("mapping");
     try {
-      const tensors = checkManifest(unpackTensors(await manifest), slabs);
+      const tensors = checkManifest(await manifest, slabs);
       attachSteps.tell?.("checked");
       const mapped = await mapping;
       attachSteps.tell?.("mapped");

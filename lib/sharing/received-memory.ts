@@ -1,7 +1,6 @@
 import { CudaIpcError } from "../errors.js";
 import { closeSlab } from "../loading/owned-slab.js";
 import type { NativeFd } from "../native.js";
-import { unpackTensors } from "../wire/manifest.js";
 import type { TensorColumns } from "../wire/values.js";
 import type { VersionMemory } from "./catalog.js";
 import { checkManifest } from "./manifest.js";
@@ -40,8 +39,7 @@ export class ReceivedMemory {
         for (const fd of fds) fd.close();
         return false;
       }
-      const entries = unpackTensors(memory.tensors);
-      const tensors = [...checkManifest(entries, stored.slabs).values()];
+      const tensors = [...checkManifest(memory.tensors, stored.slabs).values()];
       if (fds.length !== stored.slabs.length || manifestDigest(tensors) !== stored.manifest) {
         throw new CudaIpcError(
           "ERR_CUDA_IPC_PROTOCOL",

@@ -6,6 +6,7 @@ import { packTensors } from "../wire/manifest.js";
 import type { Body, ClientMessage, OwnerMessages } from "../wire/messages.js";
 import { attachRequest } from "./attach-options.js";
 import { randomId } from "./ids.js";
+import { rehearseManifest } from "./manifest-rehearsal.js";
 import { type AttachAddon, clientOf, forgetClient } from "./owner-client.js";
 import { software } from "./software.js";
 
@@ -23,6 +24,7 @@ export async function rehearse(over: () => boolean = () => false): Promise<void>
     await rehearseAttach(() => channel);
     await closed;
   }
+  await rehearseManifest(over);
 }
 
 /** One attach and its release, with whoever is at the other end of the channel. */

@@ -68,8 +68,11 @@ export class Connection {
     return this.finished;
   }
 
-  /** The descriptors stay the caller's. Does nothing on a closed connection: `onClose` tells of that. */
-  send<M extends { type: string }>(message: M, fds: NativeFd[] = []): void {
+  /**
+   * The descriptors stay the caller's. `following` goes in the same piece, as the next frame. Does nothing on a closed
+   * connection: `onClose` tells of that.
+   */
+  send<M extends { type: string }>(message: M, fds: NativeFd[] = [], following?: EncodedMessage): void {
     if (this.finished) return;
     const complete = { fds: fds.length, ...message };
     this.options.outgoing.check(complete);
@@ -80,7 +83,7 @@ export class Connection {
         `A message ${JSON.stringify(message.type)} of ${frame.length} bytes with ${fds.length} descriptors is over the protocol's limit of ${maxFrameBytes} bytes and ${maxFrameFds} descriptors.`,
       );
     }
-    this.write(frame, fds);
+    this.write(following === undefined ? frame : Buffer.concat([frame, following.frame]), fds);
   }
 
   /** The same for a message that has been checked and encoded before. */

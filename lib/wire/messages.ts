@@ -6,6 +6,7 @@ import { values } from "./values.js";
 
 const {
   access,
+  columns,
   count,
   driver,
   id,
@@ -16,7 +17,6 @@ const {
   setStatus,
   slabInfo,
   software,
-  tensors,
   uuid,
   versionInfo,
   wholeVersion,
@@ -103,7 +103,7 @@ export const ownerSchemas = {
     slabs: Type.Array(slabInfo),
   }),
   /** The frame behind every `attached`: a client has the memory mapped while this is on its way. */
-  manifest: message("manifest", { version: id, tensors }),
+  manifest: message("manifest", { version: id, tensors: columns }),
   retained: reply("retained", { lease: id }),
   released: reply("released", { ended: count }),
   reclaimed: reply("reclaimed", { kept: leases }),

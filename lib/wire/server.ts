@@ -179,13 +179,11 @@ export class ServerConnection {
 
   private reply(request: RequestMessage, { body, fds, following, onUnsent }: Answer<RequestType>): void {
     try {
-      this.connection.send({ type: replyTypes[request.type], re: request.id, ...body }, fds);
+      this.connection.send({ type: replyTypes[request.type], re: request.id, ...body }, fds, following);
     } catch (error) {
       onUnsent?.();
       this.refuse(request, error);
-      return;
     }
-    if (following !== undefined) this.connection.sendEncoded(following);
   }
 
   private refuse(request: RequestMessage, error: unknown): void {

@@ -2,7 +2,6 @@ import { fstatSync, readSync } from "node:fs";
 import type { TensorEntry } from "../../loading/plan.js";
 import { type NativeFd, native } from "../../native.js";
 import { ownerChecks } from "../../wire/check.js";
-import { unpackTensors } from "../../wire/manifest.js";
 import type { OwnerMessages } from "../../wire/messages.js";
 import type { CatalogEntry } from "../catalog.js";
 import { checkManifest } from "../manifest.js";
@@ -33,7 +32,7 @@ export function readTensorsFile(
   const message = JSON.parse(content.toString("utf8", 0, length)) as OwnerMessages["mirrorMemory"];
   if (message?.type !== "mirrorMemory") throw new Error("the list of its tensors is something else");
   ownerChecks.check(message);
-  const tensors = [...checkManifest(unpackTensors(message.memory.tensors), entry.slabs).values()];
+  const tensors = [...checkManifest(message.memory.tensors, entry.slabs).values()];
   if (manifestDigest(tensors) !== entry.manifest) {
     throw new Error("its list of tensors is not the one that was published");
   }
