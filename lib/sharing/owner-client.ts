@@ -277,7 +277,14 @@ export class OwnerClient implements LeaseService {
         // That owner ended while nobody needed it: whoever listens there now is asked, as if there had been no line.
         if (line === lingering && isLost(error)) {
           await undone;
-          return this.request(type, body, { ...left(), onReply }, lease);
+          try {
+            return await this.request(type, body, { ...left(), onReply }, lease);
+          } catch (again) {
+            // It may have granted the lease before it ended, and have left that to the next owner in its journal.
+            const known = lease !== undefined && this.link.successorExpected;
+            if (known && !this.granted.has(lease)) this.giveBack(lease);
+            throw again;
+          }
         }
         // Granted or not: where nobody has answered nobody can tell, and it is given back.
         const unanswered = line.closed ? line.greeted : isUnanswered(error) || signal?.aborted;
