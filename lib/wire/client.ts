@@ -125,9 +125,12 @@ export class ClientConnection {
     return reply.finally(() => this.keepAlive()) as unknown as Promise<ReplyTo<K>>;
   }
 
-  /** Of a failed request for a lease: unmaps what was mapped for it already; undefined where nothing was. */
+  /**
+   * Of a failed request for a lease: unmaps what was mapped for it already; undefined where nothing was. Never rejects:
+   * what cannot be waited for is undone where it comes.
+   */
   undo(lease: string): Promise<void> | undefined {
-    return this.options.grants?.end(lease);
+    return this.options.grants?.end(lease)?.catch(() => {});
   }
 
   close(): void {

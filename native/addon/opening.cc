@@ -14,7 +14,7 @@ bool same(const std::optional<cu::CUipcMemHandle>& one, const std::optional<cu::
   return std::memcmp(one->reserved, other->reserved, sizeof one->reserved) == 0;
 }
 
-Opening::Outcome open(const SlabSource& source, Environment::Afterwards afterwards) {
+Opening::Outcome open(SlabSource source, Environment::Afterwards afterwards) {
   try {
     OpenedSlab opened = open_slab(source);
     return {std::make_shared<HeldMapping>(opened.device, std::move(opened.reference), std::move(afterwards)),
@@ -45,8 +45,9 @@ std::shared_ptr<Opening> Opening::begin(SlabSource source, Environment::Afterwar
   const std::shared_ptr<Opening> self(new Opening(source));
   auto shared = std::make_shared<SlabSource>(std::move(source));  // a task can be copied
   run_on_pool([self, shared, afterwards = std::move(afterwards)]() mutable {
-    const SlabSource mine = std::move(*shared);
-    self->finish(open(mine, std::move(afterwards)));
+    // Its descriptor is closed when somebody hears of the outcome, who may say that nothing is held any more.
+    Opening::Outcome outcome = open(std::move(*shared), std::move(afterwards));
+    self->finish(std::move(outcome));
   });
   return self;
 }

@@ -171,14 +171,9 @@ describe.each(sharings)("%s", (sharing) => {
     expect(native.mappingStatistics()).toEqual(nothing);
   });
 
-  test("an attach that was given up ends its lease when what was opened for it is undone", async () => {
-    const owner = await startOwner();
-    const version = await owner.load("llm", someTensors(), { sharing });
+  /** A client whose grants end as `end` says, and which gives an attach up as soon as it has asked. */
+  function givenUp(socket: string, end: () => Promise<void>) {
     const enough = new AbortController();
-    let undone!: () => void;
-    const undoing = new Promise<void>((resolve) => {
-      undone = resolve;
-    });
     const watchGrants = (channel: NativeChannel): NativeGrants => {
       const grants = native.watchGrants(channel);
       return {
@@ -187,19 +182,37 @@ describe.each(sharings)("%s", (sharing) => {
           // The request goes out in this turn, and nobody waits for its answer.
           queueMicrotask(() => enough.abort(new Error("enough")));
         },
-        end: () => undoing,
+        end,
       };
     };
-    const client = clientOf(owner.socket, { ...native, watchGrants });
+    const client = clientOf(socket, { ...native, watchGrants });
     const request = { set: "llm", version: null, checksum: null, access: "read" as const };
-    await expect(client.attach(request, { timeout: 10_000, signal: enough.signal })).rejects.toThrow(
-      "enough",
-    );
+    return { client, attaching: client.attach(request, { timeout: 10_000, signal: enough.signal }) };
+  }
+
+  test("an attach that was given up ends its lease when what was opened for it is undone", async () => {
+    const owner = await startOwner();
+    const version = await owner.load("llm", someTensors(), { sharing });
+    let undone!: () => void;
+    const undoing = new Promise<void>((resolve) => {
+      undone = resolve;
+    });
+    const { client, attaching } = givenUp(owner.socket, () => undoing);
+    await expect(attaching).rejects.toThrow("enough");
     await version.waitForRefCount((count) => count === 1);
     // Behind whatever else this client has sent.
     expect((await client.refCount(version.id)).count).toBe(1);
     undone();
     await version.waitForRefCount((count) => count === 0);
+    client.disconnect();
+  });
+
+  test("and where that cannot be waited for", async () => {
+    const owner = await startOwner();
+    const version = await owner.load("llm", someTensors(), { sharing });
+    const { client, attaching } = givenUp(owner.socket, () => Promise.reject(new Error("no thread")));
+    await expect(attaching).rejects.toThrow("enough");
+    expect((await client.refCount(version.id)).count).toBe(0);
     client.disconnect();
   });
 });
