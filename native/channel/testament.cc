@@ -15,6 +15,7 @@ namespace {
 constexpr std::chrono::milliseconds kFirstDelay(20);
 constexpr std::chrono::milliseconds kLongestDelay(500);
 constexpr size_t kHeaderBytes = sizeof(uint32_t);
+constexpr uint32_t kMostFrameBytes = 16 << 20;  // of the protocol
 
 // Whether a frame answers a request: then it has the request's number in `re`. An owner's welcome and its
 // events have no such field, and its last word on a connection has null there. Within a string the quotes are
@@ -60,7 +61,7 @@ void Testament::listen() {
     const std::optional<Channel::Event> event = channel_->next();
     if (!event) return;
     if (auto* data = std::get_if<Channel::Data>(&*event)) {
-      if (answered(data->bytes)) let_go();
+      hear(data->bytes);
     } else if (std::holds_alternative<Channel::Closed>(*event)) {
       let_go();
       attempt_later();
@@ -68,20 +69,23 @@ void Testament::listen() {
   }
 }
 
-// Whether the owner has answered everything by now.
-bool Testament::answered(const std::vector<uint8_t>& bytes) {
+void Testament::hear(const std::vector<uint8_t>& bytes) {
   unread_.insert(unread_.end(), bytes.begin(), bytes.end());
   size_t at = 0;
   while (unread_.size() - at >= kHeaderBytes) {
     uint32_t length;
     std::memcpy(&length, unread_.data() + at, sizeof length);
+    if (length > kMostFrameBytes) {  // no owner: what it goes on to send is not kept
+      let_go();
+      return attempt_later();
+    }
     if (unread_.size() - at - kHeaderBytes < length) break;
     at += kHeaderBytes;
     if (is_answer({reinterpret_cast<const char*>(unread_.data() + at), length})) ++answers_;
     at += length;
   }
   unread_.erase(unread_.begin(), unread_.begin() + static_cast<std::ptrdiff_t>(at));
-  return answers_ >= requests_;
+  if (answers_ >= requests_) let_go();
 }
 
 void Testament::attempt_later() {

@@ -31,7 +31,8 @@ class Testament : public std::enable_shared_from_this<Testament> {
   // All on the reactor's thread.
   void attempt();
   void listen();
-  bool answered(const std::vector<uint8_t>& bytes);
+  // Lets go when the owner has answered everything.
+  void hear(const std::vector<uint8_t>& bytes);
   void attempt_later();
   void let_go();
 

@@ -1,6 +1,12 @@
 // Worker threads that end while there is no owner to hear it, in a process that lives on.
+import { rmSync } from "node:fs";
 import { describe, expect, test } from "vitest";
+import { type NativeChannel, native } from "../../dist/lib/native.js";
+import { encodeFrame } from "../../dist/lib/wire/encode.js";
+import { FrameDecoder } from "../../dist/lib/wire/framing.js";
 import { type Child, startChild } from "../helpers/child.js";
+import { inspect } from "../helpers/inspect.js";
+import { endAfterOwners } from "../helpers/leaks.js";
 import { sharings, someTensors } from "../helpers/sharing.js";
 import { kill, startMortal, startSuccessor, stop } from "../helpers/survival.js";
 
@@ -71,4 +77,53 @@ test("nobody is looked for where no owner is to be expected", async () => {
   await old.child.call("close");
   await child.call("terminate", 0);
   expect(await child.call("settle")).toEqual({ mappings: 0, references: 0, fds: {} });
+});
+
+test("whoever sends more than a message may have is not listened to, and another one is", async () => {
+  const old = await startMortal();
+  const { socket } = old;
+  await old.load("llm", someTensors());
+  const child = await startThreads(socket, 1);
+  await kill(old.child);
+  rmSync(socket);
+  const endless = (line: NativeChannel) => {
+    const header = Buffer.alloc(4096);
+    header.writeUInt32LE(2 ** 32 - 1);
+    line.send(header);
+  };
+  const answering = (line: NativeChannel) => {
+    const frames = new FrameDecoder();
+    return (bytes: Buffer) =>
+      frames.push(bytes, [], ({ message }) => {
+        const { type, id } = message as unknown as { type: string; id: number };
+        if (type === "release") line.send(encodeFrame({ type: "released", fds: 0, re: id, ended: 1 }));
+      });
+  };
+  const ends: Promise<void>[] = [];
+  const listener = native.listen(
+    socket,
+    { mode: 0o600, backlog: 1 },
+    (line) => {
+      ends.push(
+        new Promise<void>((onClose) => {
+          const onData = ends.length === 0 ? () => endless(line) : answering(line);
+          native.startChannel(line, { onData, onDrain() {}, onClose: () => onClose() });
+          endAfterOwners(async () => line.close());
+        }),
+      );
+    },
+    () => expect.unreachable(),
+  );
+  endAfterOwners(async () => listener.close());
+  await child.call("terminate", 0);
+  await inspect.watchFor(
+    () => ends.length,
+    (count) => count > 0,
+  );
+  await ends[0];
+  await inspect.watchFor(
+    () => ends.length,
+    (count) => count > 1,
+  );
+  await ends[1];
 });
