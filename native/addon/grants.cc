@@ -29,6 +29,7 @@ class NativeGrants : public LiveWrap<NativeGrants> {
     const std::string lease = string_argument(info[0], "lease");
     const Access access = access_argument(info[1]);
     openings_->expect(lease, access, Environment::of(info.Env()).afterwards());
+    Reactor::instance().want_relief();
     return info.Env().Undefined();
   }
 

@@ -25,6 +25,8 @@ class NativeListener : public LiveWrap<NativeListener> {
   template <class Open>
   void listen(Open open, Napi::Function on_connection, Napi::Function on_error) {
     Listener::Handlers handlers;
+    // Waking an event loop that has been idle takes longer than accepting a connection.
+    handlers.on_knock = [post = poster()] { post([](NativeListener&, Napi::Env) {}); };
     handlers.on_connection = [post = poster()](std::shared_ptr<Channel> channel) {
       post([channel = std::move(channel)](NativeListener& self, Napi::Env env) { self.tell(env, channel); });
     };

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "addon/pool.h"
+#include "channel/reactor.h"
 
 namespace cuda_ipc {
 
@@ -44,11 +45,12 @@ Opening::Opening(const SlabSource& source)
 std::shared_ptr<Opening> Opening::begin(SlabSource source, Environment::Afterwards afterwards) {
   const std::shared_ptr<Opening> self(new Opening(source));
   auto shared = std::make_shared<SlabSource>(std::move(source));  // a task can be copied
-  run_on_pool([self, shared, afterwards = std::move(afterwards)]() mutable {
+  auto task = [self, shared, afterwards = std::move(afterwards)]() mutable {
     // Its descriptor is closed when somebody hears of the outcome, who may say that nothing is held any more.
     Opening::Outcome outcome = open(std::move(*shared), std::move(afterwards));
     self->finish(std::move(outcome));
-  });
+  };
+  if (!Reactor::instance().run_here(task)) run_on_pool(std::move(task));
   return self;
 }
 

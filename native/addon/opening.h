@@ -22,7 +22,8 @@ class Opening {
   };
   using Taker = std::function<void(Outcome)>;
 
-  // Begins on the pool. Throws what run_on_pool() does.
+  // Begins on this thread, if it is the reactor's and another serves the sockets meanwhile, else on the pool.
+  // Throws what run_on_pool() does.
   static std::shared_ptr<Opening> begin(SlabSource source, Environment::Afterwards afterwards);
   ~Opening();
 

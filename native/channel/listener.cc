@@ -73,6 +73,7 @@ Fd Listener::detach() {
 }
 
 void Listener::on_ready(uint32_t, Clock::time_point) {
+  if (handlers_.on_knock) handlers_.on_knock();
   std::vector<std::shared_ptr<Channel>> channels;
   std::unique_ptr<Error> error;
   {

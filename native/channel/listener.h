@@ -15,6 +15,8 @@ class Listener final : public Pollable, public std::enable_shared_from_this<List
  public:
   // Called on the reactor's thread, without a lock.
   struct Handlers {
+    // Somebody is at the door: to wake whoever is told of connections, while this one is being accepted.
+    std::function<void()> on_knock;
     std::function<void(std::shared_ptr<Channel>)> on_connection;
     std::function<void(Error)> on_error;  // accepting failed and will be tried again
   };

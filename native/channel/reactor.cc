@@ -17,6 +17,9 @@ namespace {
 constexpr Reactor::Id kWakeId = 0;
 constexpr int kMostEvents = 64;
 
+// Whether this thread is the one that serves.
+thread_local bool serving = false;
+
 epoll_event event_of(uint32_t events, Reactor::Id id) {
   epoll_event event{};
   event.events = events;
@@ -42,18 +45,28 @@ Reactor* Reactor::start() {
   if (!wake || ::epoll_ctl(epoll.get(), EPOLL_CTL_ADD, wake.get(), &event) != 0)
     throw channel_error(errno, "starting the socket thread", "ERR_CUDA_IPC_SYSTEM");
   std::unique_ptr<Reactor> reactor(new Reactor(std::move(epoll), std::move(wake)));
+  try {
+    reactor->start_thread();
+  } catch (const std::exception&) {  // no more threads, or no memory for one
+    throw channel_error(EAGAIN, "starting the socket thread", "ERR_CUDA_IPC_SYSTEM");
+  }
+  return reactor.release();
+}
+
+void Reactor::start_thread() {
   // The thread inherits an empty set of signals: handlers of the application run on its own threads.
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
   try {
-    std::thread([raw = reactor.get()] { raw->serve(); }).detach();
-  } catch (const std::exception&) {  // no more threads, or no memory for one
+    std::thread([this] { take_turns(); }).detach();
+  } catch (const std::exception&) {
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    throw channel_error(EAGAIN, "starting the socket thread", "ERR_CUDA_IPC_SYSTEM");
+    throw;
   }
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  return reactor.release();
+  std::lock_guard<std::mutex> lock(turns_mutex_);
+  ++threads_;
 }
 
 Reactor::Id Reactor::add(int fd, uint32_t events, std::shared_ptr<Pollable> pollable) {
@@ -114,29 +127,76 @@ void Reactor::run_due_timers() {
   }
 }
 
-void Reactor::serve() {
-  pthread_setname_np(pthread_self(), "cuda-ipc-epoll");
-  epoll_event events[kMostEvents];
-  for (;;) {
-    const int count = ::epoll_wait(epoll_.get(), events, kMostEvents, next_timeout());
-    const Clock::time_point at = Clock::now();
-    for (int i = 0; i < count; ++i) {
-      const Id id = events[i].data.u64;
-      if (id == kWakeId) {
-        uint64_t wakes;
-        while (::read(wake_.get(), &wakes, sizeof wakes) > 0) continue;
-        continue;
-      }
-      std::shared_ptr<Pollable> pollable;
-      {
-        std::lock_guard<std::mutex> lock(mutex_);
-        const auto found = pollables_.find(id);
-        if (found != pollables_.end()) pollable = found->second;
-      }
-      if (pollable) pollable->on_ready(events[i].events, at);
-    }
-    run_due_timers();
+bool Reactor::run_here(std::function<void()> task) {
+  if (!serving || !tasks_.empty()) return false;
+  std::lock_guard<std::mutex> lock(turns_mutex_);
+  if (waiting_ == 0) return false;
+  tasks_.push_back(std::move(task));
+  return true;
+}
+
+void Reactor::want_relief() {
+  {
+    std::lock_guard<std::mutex> lock(turns_mutex_);
+    if (threads_ > 1) return;
   }
+  try {
+    start_thread();
+  } catch (const std::exception&) {
+  }
+}
+
+void Reactor::take_turns() {
+  pthread_setname_np(pthread_self(), "cuda-ipc-epoll");
+  for (;;) {
+    {
+      std::unique_lock<std::mutex> lock(turns_mutex_);
+      ++waiting_;
+      turn_came_.wait(lock, [this] { return !served_; });
+      --waiting_;
+      served_ = true;
+    }
+    serve();
+  }
+}
+
+// Until there is something else to do, for which it hands over.
+void Reactor::serve() {
+  serving = true;
+  std::vector<std::function<void()>> tasks;
+  while (tasks.empty()) {
+    turn();
+    tasks.swap(tasks_);
+  }
+  serving = false;
+  {
+    std::lock_guard<std::mutex> lock(turns_mutex_);
+    served_ = false;
+  }
+  turn_came_.notify_one();
+  for (const auto& task : tasks) task();
+}
+
+void Reactor::turn() {
+  epoll_event events[kMostEvents];
+  const int count = ::epoll_wait(epoll_.get(), events, kMostEvents, next_timeout());
+  const Clock::time_point at = Clock::now();
+  for (int i = 0; i < count; ++i) {
+    const Id id = events[i].data.u64;
+    if (id == kWakeId) {
+      uint64_t wakes;
+      while (::read(wake_.get(), &wakes, sizeof wakes) > 0) continue;
+      continue;
+    }
+    std::shared_ptr<Pollable> pollable;
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      const auto found = pollables_.find(id);
+      if (found != pollables_.end()) pollable = found->second;
+    }
+    if (pollable) pollable->on_ready(events[i].events, at);
+  }
+  run_due_timers();
 }
 
 }  // namespace cuda_ipc
