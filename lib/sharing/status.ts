@@ -1,6 +1,17 @@
-import type { VersionStatus } from "../wire/values.js";
-import type { CatalogEntry } from "./catalog.js";
+import type { SetStatus, VersionStatus } from "../wire/values.js";
+import type { Catalog, CatalogEntry } from "./catalog.js";
 import type { Ledger } from "./ledger.js";
+
+/** What an owner tells of its sets to whoever asks. */
+export function setStatus(catalog: Catalog, ledger: Ledger): SetStatus[] {
+  const sets = new Map<string, SetStatus>();
+  for (const entry of catalog.list()) {
+    const set = sets.get(entry.set) ?? { name: entry.set, versions: [] };
+    set.versions.push(versionStatus(entry, ledger));
+    sets.set(entry.set, set);
+  }
+  return [...sets.values()];
+}
 
 /** What an owner tells of a version to whoever asks. */
 export function versionStatus(entry: CatalogEntry, ledger: Ledger): VersionStatus {
