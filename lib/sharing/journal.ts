@@ -4,7 +4,7 @@ import type { StateChange } from "../wire/changes.js";
 import { bootId } from "./process-key.js";
 import type { StoredState } from "./stored-state.js";
 
-export const journalFormat = 2;
+export const journalFormat = 3;
 
 /** So long a journal is not worth writing anew, however little of it is still true. */
 const smallBytes = 1024 * 1024;

@@ -46,6 +46,16 @@ export class LockServer {
     };
   }
 
+  /**
+   * A process has released leases, or a thread of it that had them is gone: nobody is left who uses what was locked
+   * through them. A lease that has ended at end-of-file may be among them, with its locks still held.
+   */
+  leasesReleased(leases: readonly string[], process: ProcessIdentity): void {
+    const { table } = this.options;
+    this.apply(table.comeBack(table.through(leases), process));
+    this.apply(table.leasesReleased(leases, process.key, Date.now()));
+  }
+
   connectionClosed(session: number): void {
     this.apply(this.options.table.connectionClosed(session, Date.now()));
   }
@@ -131,7 +141,7 @@ export class LockServer {
     assertNameable(process);
     const set = this.setOf(lease, process);
     const { table } = this.options;
-    const request = { lock, set, name, process, connection: session, wait: timeout !== 0 };
+    const request = { lock, lease, set, name, process, connection: session, wait: timeout !== 0 };
     this.apply(table.comeBack([lock], process));
     const { held, ...effects } = table.acquire(request, Date.now());
     this.apply(effects);

@@ -18,6 +18,7 @@ export * from "./lock-types.js";
 /** One request: the holder of its lock, or one who waits for it. */
 interface Entry {
   readonly lock: string;
+  readonly lease: string;
   readonly queue: Queue;
   process: ProcessIdentity;
   /** Of one who waits. A holder stays one without a connection. */
@@ -37,8 +38,8 @@ interface Queue extends LockName {
  * Who holds which named lock, and who waits for it: first come, first served, whoever asks, so a second request of
  * the holder's own process waits like any other.
  *
- * A lock ends when its holder's process releases it or is dead, and by nothing else: end-of-file proves no death, and
- * the work that the lock protects may still be running on the device. Of a holder that an owner before has named, and
+ * A lock ends when its holder's process releases it, or the lease through which it was taken, or is dead, and by nothing
+ * else: end-of-file proves no death, and the work that the lock protects may still be running on the device. Of a holder that an owner before has named, and
  * whose death cannot be proven here, the return is awaited for a time.
  *
  * Pure: it reads no clock and answers nobody. Every operation either throws and has changed nothing, or returns what
@@ -49,6 +50,7 @@ export class LockTable {
   private readonly queues = new Map<string, Queue>();
   private readonly entries = new Map<string, Entry>();
   private readonly ofProcess = new Groups<string, Entry>();
+  private readonly ofLease = new Groups<string, Entry>();
   private readonly waitingOn = new Groups<number, Entry>();
   private closedGate = false;
   /** Until when awaited holders are awaited whose death cannot be proven. */
@@ -66,7 +68,7 @@ export class LockTable {
     const table = new LockTable(limits);
     table.closedGate = true;
     table.awaitUntil = awaitUntil;
-    for (const { lock, set, name, process, since } of snapshot.locks) {
+    for (const { lock, lease, set, name, process, since } of snapshot.locks) {
       const queue = table.queue({ set, name });
       if (queue.holder !== undefined || table.entries.has(lock)) {
         throw new CudaIpcError(
@@ -75,7 +77,7 @@ export class LockTable {
         );
       }
       const facts = { process: { ...process }, connection: undefined, since, awaited: true };
-      queue.holder = table.add({ lock, queue, ...facts });
+      queue.holder = table.add({ lock, lease, queue, ...facts });
     }
     return table;
   }
@@ -98,14 +100,15 @@ export class LockTable {
    * held already, or waiting on in its place, on the new connection.
    */
   acquire(request: LockRequest, now: number): LockEffects & { held: boolean } {
-    const { lock, set, name, process, connection, wait } = request;
+    const { lock, lease, set, name, process, connection, wait } = request;
     const known = this.entries.get(lock);
     if (known !== undefined) return { ...noEffects(), held: this.repeat(known, request) };
     const queue = this.queues.get(key(request));
     const free = !this.closedGate && queue?.holder === undefined;
     if (!free && !wait) throw lockTimeout({ set, name }, 0, this.holder(request));
     this.checkRoom(process);
-    const entry = this.add({ lock, queue: this.queue({ set, name }), process, connection, since: now });
+    const queued = { queue: this.queue({ set, name }), connection, since: now };
+    const entry = this.add({ lock, lease, process, ...queued });
     entry.queue.waiting.add(entry);
     this.waitingOn.add(connection, entry);
     const effects = noEffects();
@@ -123,6 +126,18 @@ export class LockTable {
       if (entry !== undefined && entry.process.key !== process) throw lockForeign(lock);
       return entry ?? [];
     });
+    return this.end(own, "released", now);
+  }
+
+  /** Locks that were taken, or are asked for, through leases. */
+  through(leases: Iterable<string>): string[] {
+    return [...new Set(leases)].flatMap((lease) => this.ofLease.of(lease).map(({ lock }) => lock));
+  }
+
+  /** Ends what the process holds, or waits for, through leases that it has released. */
+  leasesReleased(leases: Iterable<string>, process: string, now: number): LockEffects {
+    const locks = this.through(leases).map((lock) => this.entries.get(lock)!);
+    const own = locks.filter((entry) => entry.process.key === process);
     return this.end(own, "released", now);
   }
 
@@ -217,9 +232,10 @@ export class LockTable {
     return { format: 1, locks: this.list().map(({ waiting, ...held }) => held) };
   }
 
-  private repeat(entry: Entry, { lock, set, name, process, connection }: LockRequest): boolean {
+  private repeat(entry: Entry, { lock, lease, set, name, process, connection }: LockRequest): boolean {
     const { queue } = entry;
-    if (entry.process.key !== process.key || queue.set !== set || queue.name !== name) throw lockExists(lock);
+    const same = entry.process.key === process.key && entry.lease === lease;
+    if (!same || queue.set !== set || queue.name !== name) throw lockExists(lock);
     if (queue.holder === entry) return true;
     this.waitingOn.delete(entry.connection!, entry);
     entry.connection = connection;
@@ -241,6 +257,7 @@ export class LockTable {
       const { queue } = entry;
       this.entries.delete(entry.lock);
       this.ofProcess.delete(entry.process.key, entry);
+      this.ofLease.delete(entry.lease, entry);
       if (queue.holder === entry) {
         queue.holder = undefined;
         effects.ended.push({ ...view(entry), reason });
@@ -285,6 +302,7 @@ export class LockTable {
   private add(entry: Entry): Entry {
     this.entries.set(entry.lock, entry);
     this.ofProcess.add(entry.process.key, entry);
+    this.ofLease.add(entry.lease, entry);
     return entry;
   }
 }
@@ -293,8 +311,8 @@ function key({ set, name }: LockName): string {
   return JSON.stringify([set, name]);
 }
 
-function view({ lock, queue: { set, name }, process, since }: Entry): HeldLock {
-  return { lock, set, name, process, since };
+function view({ lock, lease, queue: { set, name }, process, since }: Entry): HeldLock {
+  return { lock, lease, set, name, process, since };
 }
 
 function noEffects(): LockEffects {

@@ -9,6 +9,8 @@ export interface LockName {
 export interface LockRequest extends LockName {
   /** Chosen at random by whoever asks: makes the request safe to repeat and its result possible to return. */
   readonly lock: string;
+  /** That lets its process ask; the lock ends with its release. */
+  readonly lease: string;
   readonly process: ProcessIdentity;
   /** The connection that waits; a lock that is held needs none. */
   readonly connection: number;
@@ -19,6 +21,8 @@ export interface LockRequest extends LockName {
 /** A lock that is held. */
 export interface HeldLock extends LockName {
   readonly lock: string;
+  /** Through which it was taken. */
+  readonly lease: string;
   readonly process: ProcessIdentity;
   /** When it was granted: milliseconds since the epoch. */
   readonly since: number;

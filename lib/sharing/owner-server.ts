@@ -93,7 +93,14 @@ export class OwnerServer {
       start: native.startChannel,
       handlers: this.handlers(id, identity),
       onHello: ({ driver }) => this.welcome.for(driver.provider),
-      onFarewell: () => this.catalog.apply(this.ledger.farewell(id)),
+      onFarewell: () => {
+        const effects = this.ledger.farewell(id);
+        this.catalog.apply(effects);
+        this.locks.leasesReleased(
+          effects.ended.map(({ lease }) => lease),
+          identity,
+        );
+      },
       onClose: (error) => this.connectionClosed(id, error),
       // An offer brings all of a version's tensors.
       maxFrameBytes: this.options.recovery?.active ? maxFrameBytes : undefined,
@@ -188,6 +195,7 @@ export class OwnerServer {
       release: ({ leases }) => {
         const effects = this.ledger.release(leases, session);
         this.catalog.apply(effects);
+        this.locks.leasesReleased(leases, process);
         return { body: { ended: effects.ended.length } };
       },
       reclaim: ({ leases }) => {

@@ -39,6 +39,7 @@ const storedVersion = Type.Object({
 
 const storedLock = Type.Object({
   lock: id,
+  lease: id,
   set: setName,
   name: Type.String({ minLength: 1, maxLength: 256 }),
   process: processKey,

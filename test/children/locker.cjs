@@ -97,6 +97,15 @@ serve({
     rawLeases.push({ socket, lease });
     await raw.request("lock", { lease, name, lock, timeout });
   },
+  /** Another lock through the lease of the present connection. */
+  async rawLockMore({ name, lease, lock }) {
+    await raw.request("lock", { lease, name, lock, timeout: null });
+  },
+  async rawRelease(lease) {
+    await raw.request("release", { leases: [lease] });
+  },
+  /** As the thread that has the present connection would, when it ends. */
+  rawFarewell: () => raw.connection.send({ type: "farewell" }),
   async rawUnlock(locks) {
     return (await raw.request("unlock", { locks })).message.ended;
   },

@@ -35,6 +35,12 @@ serve({
     threads.push(thread);
     return ask(thread, { launches });
   },
+  /** Takes a lock through what the thread has attached, and keeps it. */
+  lock: (index, name) => ask(threads[index], { lock: name }),
+  /** Launches that much on what it has attached. */
+  launch: (index, work) => ask(threads[index], { work }),
+  /** Its connection ends, and the thread does nothing from then on. */
+  breakConnection: (index) => ask(threads[index], "break"),
   again: (index) => ask(threads[index], "attach"),
   release: (index) => ask(threads[index], "release"),
   terminate: (index) => threads[index].terminate(),

@@ -20,6 +20,8 @@ const names = [
   { set: "vision", name: "a" },
 ];
 const lockId = (n: number) => n.toString(16).padStart(32, "0");
+/** Of four leases, whichever process they are of: nobody else's is ended. */
+const leaseOf = (lock: number) => lockId(100 + (lock % 4));
 
 const index = (max: number) => fc.nat({ max });
 const step = fc.oneof(
@@ -41,6 +43,14 @@ const step = fc.oneof(
       process: index(2),
     }),
   },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      op: fc.constant("leases" as const),
+      leases: fc.array(index(3), { maxLength: 2 }),
+      process: index(2),
+    }),
+  },
   { weight: 3, arbitrary: fc.record({ op: fc.constant("close" as const), connection: index(5) }) },
   { weight: 2, arbitrary: fc.record({ op: fc.constant("exit" as const), process: index(2) }) },
   { weight: 1, arbitrary: fc.record({ op: fc.constant("restart" as const) }) },
@@ -50,6 +60,7 @@ type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
 
 interface Asked {
   lock: string;
+  lease: string;
   name: number;
   process: string;
   connection: number | undefined;
@@ -102,6 +113,13 @@ class History {
         } else this.ended(table.release(locks, key, now), ({ lock }) => locks.includes(lock), "released");
         break;
       }
+      case "leases": {
+        const leases = step.leases.map(leaseOf);
+        const { key } = processes[step.process]!;
+        const gone = ({ lease, process }: Asked) => leases.includes(lease) && process === key;
+        this.ended(table.leasesReleased(leases, key, now), gone, "released");
+        break;
+      }
       case "close": {
         const gone = ({ connection }: Asked) => connection === step.connection;
         this.ended(table.connectionClosed(step.connection, now), gone, "released");
@@ -133,7 +151,8 @@ class History {
     const { table, model, now } = this;
     const id = lockId(lock);
     const process = processOf(connection);
-    const operate = () => table.acquire({ lock: id, ...names[name]!, process, connection, wait }, now);
+    const lease = leaseOf(lock);
+    const operate = () => table.acquire({ lock: id, lease, ...names[name]!, process, connection, wait }, now);
     const known = model.asked.find((asked) => asked.lock === id);
     const refuse = (code: string) => assert.throws(operate, { code: `ERR_CUDA_IPC_${code}` });
     if (known !== undefined) {
@@ -146,7 +165,7 @@ class History {
     if (taken && !wait) return refuse("LOCK_TIMEOUT");
     const own = model.asked.filter((asked) => asked.process === process.key).length;
     if (own >= limits.locksPerProcess || model.asked.length >= limits.locks) return refuse("LOCK_LIMIT");
-    model.asked.push({ lock: id, name, process: process.key, connection, held: false });
+    model.asked.push({ lock: id, lease, name, process: process.key, connection, held: false });
     const granted = model.settle();
     const effects = operate();
     assert.equal(effects.held, granted.includes(id));

@@ -9,7 +9,8 @@ const process = (n: number) => ({
 });
 const id = (n: number) => n.toString(16).padStart(32, "0");
 const ask = (n: number) => ({
-  ...{ lock: id(n), set: "llm", name: "counter", process: process(n), connection: n, wait: true },
+  ...{ lock: id(n), lease: id(n + 100), set: "llm", name: "counter", process: process(n), connection: n },
+  wait: true,
 });
 
 test("what the log holds and what is exported make the same locks, held by the same processes", () => {

@@ -11,6 +11,7 @@ const process = (n: number) => ({
 });
 const ask = (lock: string, n: number, wait = true) => ({
   lock,
+  lease: `lease ${lock}`,
   set: "llm",
   name: "counter",
   process: process(n),

@@ -1,6 +1,7 @@
 // Worker threads that end while there is no owner to hear it, in a process that lives on.
 import { rmSync } from "node:fs";
 import { describe, expect, test } from "vitest";
+import { ownerStatus } from "../../dist/lib/index.js";
 import { type NativeChannel, native } from "../../dist/lib/native.js";
 import { encodeFrame } from "../../dist/lib/wire/encode.js";
 import { FrameDecoder } from "../../dist/lib/wire/framing.js";
@@ -67,6 +68,52 @@ describe.each(sharings)("%s", (sharing) => {
     const { owner } = await startSuccessor(socket);
     await owner.whenRecovered();
     expect(child.exit).toBeUndefined();
+  });
+});
+
+describe("a named lock", () => {
+  async function locked() {
+    const old = await startMortal();
+    const version = await old.load("llm", someTensors(), { writable: true });
+    const child = await startThreads(old.socket, 2);
+    await child.call("lock", 0, "of the one");
+    await child.call("lock", 1, "of the other");
+    return { old, socket: old.socket, version, child };
+  }
+
+  test("is free at the next owner, and those of other threads are theirs", async () => {
+    const { old, socket, child } = await locked();
+    await kill(old.child);
+    await child.call("terminate", 0);
+    const { owner } = await startSuccessor(socket);
+    await owner.whenRecovered();
+    expect(owner.locks()).toMatchObject([{ name: "of the other", pid: child.pid }]);
+    await child.call("release", 1);
+    await inspect.watchFor(
+      () => owner.locks().length,
+      (held) => held === 0,
+    );
+  });
+
+  test("is free at an owner that read nothing when it reads again", async () => {
+    const { old, socket, version, child } = await locked();
+    await stop(old.child);
+    await child.call("terminate", 0);
+    old.child.resume();
+    await old.child.call("waitForRefCount", version.id, 1);
+    const { locks } = await ownerStatus({ socket });
+    expect(locks).toMatchObject([{ name: "of the other", pid: child.pid }]);
+    await child.call("release", 1);
+  });
+
+  test("is free although its lease had ended with the connection", async () => {
+    const { old, socket, version, child } = await locked();
+    await child.call("breakConnection", 0);
+    await old.child.call("waitForRefCount", version.id, 1);
+    await child.call("terminate", 0);
+    const free = async () => (await ownerStatus({ socket })).locks.map(({ name }) => name);
+    expect(await inspect.watchFor(free, (names) => names.length === 1)).toEqual(["of the other"]);
+    await child.call("release", 1);
   });
 });
 

@@ -32,7 +32,7 @@ const list: StateChange[] = [
   { op: "keeperGone", id: id("5"), version: id("1") },
   {
     op: "lockHeld",
-    lock: { lock: id("6"), set: "kv", name: "prefix", process: key, since: 1767225601250 },
+    lock: { lock: id("6"), lease: id("7"), set: "kv", name: "prefix", process: key, since: 1767225601250 },
   },
   { op: "lockFreed", lock: id("6") },
 ];
