@@ -6,22 +6,22 @@ import { randomId } from "./ids.js";
 import { checkManifest } from "./manifest.js";
 
 /** V8 optimizes a loop after thousands of turns. Once it has, a manifest takes a third of the time. */
-const times = 120;
-const timesPerTurn = 4;
+const timesPerRound = 10;
 const tensors = 256;
 
-/** Looks over a manifest of a common kind many times, in turns that others may come between, until `over` says so. */
-export async function rehearseManifest(over: () => boolean): Promise<void> {
+/** Each call of what it returns looks over a manifest of a common kind some times: a millisecond or so. */
+export function manifestRehearsal(): () => void {
   const slabs = [{ bytes: 2 ** 40 }];
   const manifest = { type: "manifest", version: randomId(), tensors: columns() };
   const { frame } = ownerChecks.encoded(manifest);
-  for (let n = 0; n < times && !over(); n++) {
-    new FrameDecoder().push(frame, [], ({ message }) => {
-      ownerChecks.check(message);
-      checkManifest((message as OwnerMessages["manifest"]).tensors, slabs);
-    });
-    if (n % timesPerTurn === 0) await new Promise((resolve) => setImmediate(resolve).unref());
-  }
+  return () => {
+    for (let n = 0; n < timesPerRound; n++) {
+      new FrameDecoder().push(frame, [], ({ message }) => {
+        ownerChecks.check(message);
+        checkManifest((message as OwnerMessages["manifest"]).tensors, slabs);
+      });
+    }
+  };
 }
 
 /** Matrices and vectors, up to where offsets are no small integers to V8 any more. */
