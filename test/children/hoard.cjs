@@ -3,16 +3,23 @@ const { closeSync, openSync } = require("node:fs");
 
 const hoard = [];
 
+function takeAll() {
+  for (;;) {
+    try {
+      hoard.push(openSync("/dev/null", "r"));
+    } catch (error) {
+      if (error.code !== "EMFILE") throw error;
+      return;
+    }
+  }
+}
+
 module.exports = {
-  /** Opens descriptors until there are no more, then frees that many. */
-  leaveFds(count) {
-    for (;;) {
-      try {
-        hoard.push(openSync("/dev/null", "r"));
-      } catch (error) {
-        if (error.code !== "EMFILE") throw error;
-        break;
-      }
+  /** Opens descriptors until there are no more, though other threads had their turn to close some, then frees that many. */
+  async leaveFds(count) {
+    for (let before = -1; hoard.length > before; await new Promise(setImmediate)) {
+      before = hoard.length;
+      takeAll();
     }
     for (let i = 0; i < count; i++) closeSync(hoard.pop());
   },

@@ -262,6 +262,8 @@ serve({
   devices: async () => (await native.devices()).map(({ uuid }) => uuid),
   openFds: () => inspect.openFds(),
   /** Releases everything; what is left then. */
+  /** What is left of attempts that came to nothing; connections that linger are closed. */
+  leftovers: () => inspect.leftovers(fdsBefore),
   async settle() {
     for (const lock of locks) await lock.release();
     for (const weights of held.values()) await weights.release?.();

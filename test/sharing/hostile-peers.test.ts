@@ -223,9 +223,14 @@ describe("peers that are not welcome", () => {
       await peer.call("hello");
       expect(await peer.call("next")).toMatchObject({ type: "welcome" });
     }
+    const lease = await first.call<string>("requestAttach", "llm");
+    expect(await first.call("next")).toMatchObject({ type: "attached" });
     await third.call("connect", owner.socket);
     expect(await third.call("rest")).toMatchObject([{ code: "ERR_CUDA_IPC_CONNECTION_LIMIT" }]);
+    // Its lease ends when the owner has seen the end of its connection.
+    const seen = once(owner, "leaseended");
     await first.call("disconnect");
+    expect(await seen).toMatchObject([{ lease }]);
     await expectAlive(owner);
   });
 });
