@@ -136,6 +136,32 @@ serve({
     controller.abort(enough());
     await attaching;
   },
+  /** Attaches, and gives that up when there is such a file, without having looked at any answer. */
+  async giveUpOnceThere(file, name, options) {
+    const controller = new AbortController();
+    const nobody = new Int32Array(new SharedArrayBuffer(4));
+    const standStill = () => {
+      while (!existsSync(file)) Atomics.wait(nobody, 0, 0, 5);
+      controller.abort(enough());
+    };
+    const { watchGrants } = native;
+    native.watchGrants = (channel) => {
+      const grants = watchGrants(channel);
+      // A rehearsal has none of the channels.
+      if (!channels.includes(channel)) return grants;
+      native.watchGrants = watchGrants;
+      return {
+        open: (...args) => grants.open(...args),
+        end: (lease) => grants.end(lease),
+        expect(...args) {
+          grants.expect(...args);
+          // The request goes out in this turn.
+          queueMicrotask(standStill);
+        },
+      };
+    };
+    await attach(name, { ...options, signal: controller.signal });
+  },
   /** Attaches, but the memory is mapped only when the test says `proceed` or `abort`. */
   async attachHeldBack(name, options) {
     const { openSlab, watchGrants } = native;

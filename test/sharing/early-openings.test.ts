@@ -1,14 +1,20 @@
 // What an owner grants is opened when its reply arrives, before anything here has read it.
 import { randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { writeFileSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
+import path from "node:path";
 import { Worker } from "node:worker_threads";
 import { beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
 import { attach } from "../../dist/lib/index.js";
 import { type NativeChannel, type NativeGrants, type NativeSlab, native } from "../../dist/lib/native.js";
 import { clientOf } from "../../dist/lib/sharing/owner-client.js";
 import { encodeFrame } from "../../dist/lib/wire/encode.js";
+import { hostMachine, startHostOwner, startHostWorker } from "../helpers/host.js";
 import { inspect } from "../helpers/inspect.js";
 import { endAfterOwners } from "../helpers/leaks.js";
-import { sharings, someTensors, startOwner } from "../helpers/sharing.js";
+import { folder, sharings, someTensors, startOwner } from "../helpers/sharing.js";
+import { newSocket } from "../helpers/temporary.js";
 
 const nothing = { mappings: 0, references: 0 };
 const one = { mappings: 1, references: 1 };
@@ -67,6 +73,17 @@ async function granting(sharing: "vmm" | "ipc"): Promise<Granting> {
   };
 }
 
+/** A socket, and the first connection to it. */
+async function acceptOne(): Promise<[string, Promise<NativeChannel>]> {
+  const socketPath = newSocket(folder);
+  await mkdir(path.dirname(socketPath), { recursive: true });
+  const accepted = new Promise<NativeChannel>((resolve, reject) => {
+    const listener = native.listen(socketPath, { mode: 0o600, backlog: 1 }, resolve, reject);
+    endAfterOwners(async () => listener.close());
+  });
+  return [socketPath, accepted];
+}
+
 describe.each(sharings)("%s", (sharing) => {
   test("a granted slab is opened before anybody asks for it", async () => {
     const { grants, lease, grant, source } = await granting(sharing);
@@ -85,7 +102,9 @@ describe.each(sharings)("%s", (sharing) => {
     const { grants, lease, grant, source } = await granting(sharing);
     grants.expect(lease, "read");
     await grant();
-    await grants.end(lease);
+    const undone = grants.end(lease);
+    expect(undone).toBeInstanceOf(Promise);
+    await undone;
     expect(native.mappingStatistics()).toEqual(nothing);
     expect(grants.open(lease, 0, source())).toBeUndefined();
   });
@@ -130,31 +149,28 @@ describe.each(sharings)("%s", (sharing) => {
       { id: slabId, device: uuid, bytes, sharing, handle: slab.handle?.toString("base64") ?? null },
     ];
     const frame = encodeFrame({ fds: fd === undefined ? 0 : 1, type: "attached", lease, slabs });
-    const [far, nearFd] = native.socketPair();
+    const [socketPath, accepted] = await acceptOne();
     const thread = new Worker(
       `const { workerData, parentPort } = require("node:worker_threads");
        const { native } = require(workerData.addon);
-       native.driverVersion().then(() => {
-         const channel = native.adoptChannel(native.adoptFd(workerData.socket));
-         native.watchGrants(channel).expect(workerData.lease, "read");
+       native.connect(workerData.socketPath).then((channel) => {
+         globalThis.grants = native.watchGrants(channel);
+         grants.expect(workerData.lease, "read");
          native.startChannel(channel, { onData() {}, onDrain() {}, onClose() {} });
          channel.ref();
          parentPort.postMessage("expecting");
        });`,
       {
         eval: true,
-        workerData: {
-          ...{ lease, socket: nearFd.duplicate().fd },
-          addon: require.resolve("../../dist/lib/native.js"),
-        },
+        workerData: { lease, socketPath, addon: require.resolve("../../dist/lib/native.js") },
       },
     );
-    await new Promise((resolve) => thread.once("message", resolve));
+    await once(thread, "message");
+    const far = await accepted;
     far.send(frame, fd === undefined ? [] : [fd]);
     expect(await opened()).toEqual(one);
     await thread.terminate();
     expect(await inspect.watchFor(native.mappingStatistics, (now) => now.references === 0)).toEqual(nothing);
-    nearFd.close();
     fd?.close();
     far.close();
   });
@@ -214,5 +230,27 @@ describe.each(sharings)("%s", (sharing) => {
     await expect(attaching).rejects.toThrow("enough");
     expect((await client.refCount(version.id)).count).toBe(0);
     client.disconnect();
+  });
+
+  test("a lease is not given back while its memory is being opened still", async () => {
+    const slowMs = 1000;
+    const calls = ["cuIpcOpenMemHandle", "cuMemImportFromShareableHandle"];
+    const machine = hostMachine();
+    const { owner, socket } = await startHostOwner(machine, folder);
+    const { id: version } = await owner.call<{ id: string }>("load", "llm", someTensors(), { sharing });
+    const worker = await startHostWorker(machine, {
+      faults: calls.map((call) => `${call}:*=slow=${slowMs}`).join(","),
+    });
+    await worker.call("warmUp");
+    const file = path.join(folder, `granted ${sharing}`);
+    const attaching = worker.call("giveUpOnceThere", file, "llm", { socket });
+    const givenUp = expect(attaching).rejects.toMatchObject({ code: "ENOUGH" });
+    await owner.call("waitForRefCount", version, 1);
+    const granted = performance.now();
+    writeFileSync(file, "");
+    await givenUp;
+    await owner.call("waitForRefCount", version, 0);
+    expect(performance.now() - granted).toBeGreaterThan(slowMs / 2);
+    expect(await worker.call("mappings")).toEqual(nothing);
   });
 });
