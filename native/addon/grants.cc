@@ -30,7 +30,6 @@ class NativeGrants : public LiveWrap<NativeGrants> {
     const Access access = access_argument(info[1]);
     openings_->expect(lease, access, Environment::of(info.Env()).afterwards());
     Reactor::instance().want_relief();
-    Reactor::instance().expect_soon();
     return info.Env().Undefined();
   }
 

@@ -1,7 +1,6 @@
 #include "channel/reactor.h"
 
 #include <pthread.h>
-#include <sched.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 
@@ -17,8 +16,6 @@ namespace {
 
 constexpr Reactor::Id kWakeId = 0;
 constexpr int kMostEvents = 64;
-constexpr std::chrono::microseconds kAwake(500);
-constexpr unsigned kManyProcessors = 4;
 
 // Whether this thread is the one that serves.
 thread_local bool serving = false;
@@ -149,25 +146,6 @@ void Reactor::want_relief() {
   }
 }
 
-void Reactor::expect_soon() {
-  // With few processors, whoever is waited for needs one.
-  static const bool has_room = std::thread::hardware_concurrency() >= kManyProcessors;
-  if (!has_room) return;
-  awake_until_ = (Clock::now() + kAwake).time_since_epoch().count();
-  const uint64_t one = 1;
-  if (::write(wake_.get(), &one, sizeof one) < 0) return;  // full: it wakes anyway
-}
-
-int Reactor::wait(epoll_event* events) {
-  const auto awake = [this] { return Clock::now().time_since_epoch().count() < awake_until_; };
-  while (awake()) {
-    const int count = ::epoll_wait(epoll_.get(), events, kMostEvents, 0);
-    if (count != 0 || next_timeout() == 0) return count;
-    ::sched_yield();
-  }
-  return ::epoll_wait(epoll_.get(), events, kMostEvents, next_timeout());
-}
-
 void Reactor::take_turns() {
   pthread_setname_np(pthread_self(), "cuda-ipc-epoll");
   for (;;) {
@@ -191,7 +169,6 @@ void Reactor::serve() {
     tasks.swap(tasks_);
   }
   serving = false;
-  awake_until_ = 0;  // it has come, as a rule
   {
     std::lock_guard<std::mutex> lock(turns_mutex_);
     served_ = false;
@@ -202,7 +179,7 @@ void Reactor::serve() {
 
 void Reactor::turn() {
   epoll_event events[kMostEvents];
-  const int count = wait(events);
+  const int count = ::epoll_wait(epoll_.get(), events, kMostEvents, next_timeout());
   const Clock::time_point at = Clock::now();
   for (int i = 0; i < count; ++i) {
     const Id id = events[i].data.u64;

@@ -1,7 +1,6 @@
 // The one epoll thread of the process at a time: readiness of every socket and pidfd, and timers.
 #pragma once
 
-#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -13,8 +12,6 @@
 #include <vector>
 
 #include "memory/fd.h"
-
-struct epoll_event;
 
 namespace cuda_ipc {
 
@@ -51,10 +48,6 @@ class Reactor {
   bool run_here(std::function<void()> task);
   // Sees to it that there is a thread that waits. Without one there is still this one.
   void want_relief();
-  // Something is to be expected within half a millisecond: until then the thread looks again and again,
-  // because to be woken from its sleep would take a good part of that. It yields to whoever needs its
-  // processor.
-  void expect_soon();
 
  private:
   Reactor(Fd epoll, Fd wake) : epoll_(std::move(epoll)), wake_(std::move(wake)) {}
@@ -65,7 +58,6 @@ class Reactor {
   void take_turns();
   void serve();
   void turn();
-  int wait(epoll_event* events);
   void run_due_timers();
   int next_timeout();
 
@@ -74,7 +66,6 @@ class Reactor {
   std::mutex mutex_;
   std::unordered_map<Id, std::shared_ptr<Pollable>> pollables_;
   std::multimap<Clock::time_point, std::function<void()>> timers_;
-  std::atomic<Clock::duration::rep> awake_until_{0};
   std::mutex turns_mutex_;
   std::condition_variable turn_came_;
   bool served_ = false;  // by one of the threads
