@@ -15,10 +15,11 @@ class Listener final : public Pollable, public std::enable_shared_from_this<List
  public:
   // Called on the reactor's thread, without a lock.
   struct Handlers {
-    // Somebody is at the door: to wake whoever is told of connections, while this one is being accepted.
-    std::function<void()> on_knock;
     std::function<void(std::shared_ptr<Channel>)> on_connection;
     std::function<void(Error)> on_error;  // accepting failed and will be tried again
+    // If there is one: somebody is at the door. To wake whoever is told of connections, while one is
+    // accepted.
+    std::function<void()> on_knock = nullptr;
   };
 
   // The socket's file never has a wider mode than `mode`. Throws Error: ERR_CUDA_IPC_SOCKET_PATH,

@@ -4,6 +4,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 export CUDA_IPC_DRIVER=${CUDA_IPC_DRIVER:-libcuda}
+# What a load keeps locked for the next one is no leak, but looks like one at the end of its process.
+export CUDA_IPC_KEEP_STAGING=0
 
 sanitizer=
 for candidate in "$(command -v compute-sanitizer || true)" "${CUDA_HOME:-/usr/local/cuda}"/{bin,compute-sanitizer}/compute-sanitizer; do

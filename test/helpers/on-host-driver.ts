@@ -3,3 +3,4 @@
  * own loaders, or a second device. They run on the host driver whatever the others run on.
  */
 process.env.CUDA_IPC_DRIVER = "host";
+delete process.env.CUDA_VISIBLE_DEVICES;

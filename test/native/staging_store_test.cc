@@ -208,11 +208,19 @@ void exit_while_letting_go(Line&) {
   for (int i = 0; i < 20; ++i) store.give(locked(kChunk));
 }
 
+// As the environment may ask for.
+void keep_nothing(Line&) {
+  ::setenv("CUDA_IPC_KEEP_STAGING", "0", 1);
+  staging_store().give(locked(kChunk));
+  CHECK(staging_store().bytes() == 0);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   choose_provider("host");
-  const std::pair<std::string, void (*)(Line&)> roles[] = {{"keeping", exit_with_kept_memory},
+  const std::pair<std::string, void (*)(Line&)> roles[] = {{"keeping nothing", keep_nothing},
+                                                           {"keeping", exit_with_kept_memory},
                                                            {"idle", idle_while_exiting},
                                                            {"letting go", exit_while_letting_go}};
   if (argc > 1) {
@@ -230,5 +238,5 @@ int main(int argc, char** argv) {
   the_next_load_locks_nothing();
   failed_loads();
   in_a_forked_child();
-  for (const char* role : {"keeping", "idle", "letting go"}) Child(role).succeed();
+  for (const char* role : {"keeping", "idle", "letting go", "keeping nothing"}) Child(role).succeed();
 }
