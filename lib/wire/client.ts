@@ -236,7 +236,9 @@ export class ClientConnection {
 
   private ended(error: CudaIpcError | undefined): void {
     const reason = this.farewell ?? error;
-    const rejection = this.farewell ?? lost(error);
+    // At this process's own limit the owner is not gone, and to ask again would meet the same.
+    const own = error?.code === "ERR_CUDA_IPC_FD_LIMIT" ? error : undefined;
+    const rejection = this.farewell ?? own ?? lost(error);
     this.refused(rejection);
     this.expected?.reject(rejection);
     this.pending.failAll(rejection);

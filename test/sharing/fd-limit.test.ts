@@ -49,6 +49,8 @@ describe.each(sharings)("%s", (sharing) => {
       },
     );
     expect(codes).toContain("ERR_CUDA_IPC_FD_LIMIT");
+    // Told at once, and not taken for the owner's death.
+    expect(codes).not.toContain("ERR_CUDA_IPC_TIMEOUT");
     expect(await owner.call("version", id)).toMatchObject({ refCount: 1 });
   });
 
