@@ -15,15 +15,19 @@ function loadClient(): typeof import("./owner-client.js") {
 const loadRehearsal = () => require("./rehearsal.js") as typeof import("./rehearsal.js");
 
 let attached = false;
-setImmediate(() => {
-  if (attached) return;
-  loadClient();
-  loadRehearsal()
-    .rehearse(() => attached)
-    .catch(() => {});
-  // Refused, but compiled by that.
-  attach("").catch(() => {});
-}).unref();
+/** Settles when there is no rehearsal, or none any more: for whoever counts what this process has open. */
+export const rehearsed = new Promise<void>((settle) => {
+  setImmediate(() => {
+    if (attached) return settle();
+    loadClient();
+    loadRehearsal()
+      .rehearse(() => attached)
+      .catch(() => {})
+      .then(settle);
+    // Refused, but compiled by that.
+    attach("").catch(() => {});
+  }).unref();
+});
 
 /**
  * Maps a weight set of the owner that listens on the socket into this process: no copy, one lease. Brings CUDA up

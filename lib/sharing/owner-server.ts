@@ -1,5 +1,6 @@
 import { CudaIpcError } from "../errors.js";
 import { type NativeChannel, type NativeFd, native } from "../native.js";
+import { asCoded } from "../wire/connection.js";
 import { maxFrameBytes } from "../wire/limits.js";
 import type { RequestMessage } from "../wire/messages.js";
 import { type Answer, type RequestHandlers, ServerConnection } from "../wire/server.js";
@@ -86,7 +87,15 @@ export class OwnerServer {
   accept(channel: NativeChannel): void {
     const refusal = this.refusal(channel);
     const id = this.nextSession++;
-    const identity = this.watches.identify(channel);
+    let identity: ProcessIdentity;
+    try {
+      identity = this.watches.identify(channel);
+    } catch (error) {
+      // It sees its connection end before a welcome, and tries again.
+      this.options.onPeerError(asCoded(error));
+      channel.close();
+      return;
+    }
     this.ledger.connectionOpened(id, identity);
     const connection = new ServerConnection({
       channel,

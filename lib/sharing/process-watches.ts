@@ -1,3 +1,4 @@
+import { CudaIpcError } from "../errors.js";
 import { type NativeChannel, type NativeProcess, native } from "../native.js";
 import type { ProcessIdentity } from "./ledger.js";
 import { isNamedHere, processKey } from "./process-key.js";
@@ -17,7 +18,10 @@ export class ProcessWatches {
 
   constructor(private readonly onExit: (key: string) => void) {}
 
-  /** Who is at the other end of the channel, by the kernel's word. */
+  /**
+   * Who is at the other end of the channel, by the kernel's word. Throws when this process lacks what it takes to watch
+   * it (ERR_CUDA_IPC_FD_LIMIT): that passes, and what is noted of a process does not.
+   */
   identify(channel: NativeChannel): ProcessIdentity {
     const { peer } = channel;
     const key = processKey(peer);
@@ -26,8 +30,9 @@ export class ProcessWatches {
     let watch: NativeProcess | undefined;
     try {
       watch = channel.watchPeer(() => this.exited(key));
-    } catch {
+    } catch (error) {
       // Its death cannot be proven: the ledger grants it no `ipc` lease.
+      if (!(error instanceof CudaIpcError) || error.code !== "ERR_CUDA_IPC_PEER_UNPROVEN") throw error;
     }
     const { pid, startTime, uid, command } = peer;
     const identity = { key, pid, startTime, uid, command, proven: watch !== undefined };

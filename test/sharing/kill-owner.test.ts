@@ -29,7 +29,8 @@ test.each(sharings)("%s: killed while it loads, it leaves nothing", async (shari
 
 test.each(sharings)("%s: killed in a copy to the device that never ends", async (sharing) => {
   const machine = hostMachine();
-  const { owner } = await startHostOwner(machine, folder, { faults: "cuMemcpyHtoDAsync:4-=hang" });
+  // Late enough that one of up to ten threads has seen a copy end, which it looks at when it needs the chunk again.
+  const { owner } = await startHostOwner(machine, folder, { faults: "cuMemcpyHtoDAsync:24-=hang" });
   owner.call("loadTellingProgress", "llm", await modelFile(128 * MIB), { sharing }).catch(() => {});
   await owner.event("progress");
   expect(await machine.memoryInUse()).toBeGreaterThanOrEqual(128 * MIB);
