@@ -1,7 +1,8 @@
 // Uses up this process's file descriptors, so that the next thing that wants one meets the limit.
 const { closeSync, openSync } = require("node:fs");
 
-const { rehearsed } = require("../../dist/lib/sharing/attach.js");
+/** Where it rehearses, if it does: only who attaches loads it. */
+const attaching = require.resolve("../../dist/lib/sharing/attach.js");
 
 const hoard = [];
 
@@ -19,7 +20,7 @@ function takeAll() {
 module.exports = {
   /** Opens descriptors until there are no more, though other threads had their turn to close some, then frees that many. */
   async leaveFds(count) {
-    await rehearsed;
+    await require.cache[attaching]?.exports.rehearsed;
     for (let before = -1; hoard.length > before; await new Promise(setImmediate)) {
       before = hoard.length;
       takeAll();

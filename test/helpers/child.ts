@@ -130,6 +130,11 @@ export class Child {
     this.process.kill("SIGSTOP");
   }
 
+  /** It stops itself: what is still to come is `resume()`. */
+  stopsItself(): void {
+    this.stopped = true;
+  }
+
   resume(): void {
     if (!this.stopped) return;
     this.stopped = false;

@@ -50,6 +50,12 @@ export async function kill(child: Child): Promise<void> {
 /** Stops a process and returns when it runs no more. */
 export async function stop(child: Child): Promise<void> {
   child.stop();
+  await stopped(child);
+}
+
+/** That it is: one that stops itself must not be stopped by another too, or it would do so when it is resumed. */
+export async function stopped(child: Child): Promise<void> {
+  child.stopsItself();
   const state = () => readFileSync(`/proc/${child.pid}/stat`, "utf8").replace(/^.*\) /s, "")[0]!;
   await inspect.watchFor(state, (seen) => seen === "T");
 }

@@ -14,7 +14,7 @@ import {
   startHolder,
   startMortal,
   startSuccessor,
-  stop,
+  stopped,
 } from "../helpers/survival.js";
 import { loaderOf } from "../loading/loaders.js";
 
@@ -78,7 +78,7 @@ test("a successor that is stopped when it has everything holds nobody up for goo
   const taking = successor.call("takeOverAndStop", { socket });
   taking.catch(() => {});
   await successor.event("ready");
-  await stop(successor);
+  await stopped(successor);
   expect(await old.child.event("peererror")).toBe("ERR_CUDA_IPC_HANDOVER_TIMEOUT");
   const late = await worker.call<number>("attach", "set", { socket });
   const second = await old.load("other", someTensors(2));
