@@ -87,6 +87,11 @@ export interface NativeChannel {
    * ends with its process, whose death says all.
    */
   lastWords(bytes: Uint8Array): void;
+  /**
+   * Of a channel that came with a shelf: the version that was sent ahead to whoever asked for this lease. Once: it is
+   * forgotten by that. To be asked for every request that wants something ahead.
+   */
+  takeAhead(lease: string): string | undefined;
   /** Sends what is queued if the kernel takes it at once, then closes. onClose follows. Harmless when closed. */
   close(): void;
 }
@@ -96,6 +101,28 @@ export interface NativeTestament {
   /** The frame of one request, under a name by which it is replaced or taken out. Its `id` is in no other one. */
   set(key: string, request: Uint8Array): void;
   delete(key: string): void;
+}
+
+/**
+ * Frames that are sent ahead, by the epoll thread, to whoever asks for an attach of that set with `ahead`, as soon as the
+ * request arrives: JavaScript reads, and answers, the same request afterwards. Of all channels that it was given to.
+ */
+export interface NativeShelf {
+  /**
+   * What is sent from now on for that set, to who asks for this version or the current one, and for this checksum or
+   * any: `frames`, which are a whole number of them, with the descriptors beside the first byte. They are duplicated;
+   * the duplicates are closed when it is replaced or removed.
+   */
+  put(
+    set: string,
+    version: string,
+    checksum: string | null,
+    frames: Uint8Array,
+    fds: readonly NativeFd[],
+  ): void;
+  /** Harmless when something else lies there, or nothing. */
+  remove(set: string, version: string): void;
+  clear(): void;
 }
 
 export interface NativeListener {
@@ -162,8 +189,11 @@ export interface SlabOpening {
 
 /** Slabs that are opened when the owner's grant arrives, before `onData` has told of it. */
 export interface NativeGrants {
-  /** The next `attached` may grant this lease: what it names is to be mapped. Nothing is, while the driver is not up. */
-  expect(lease: string, access: Access): void;
+  /**
+   * The next `attached` may grant this lease: what it names is to be mapped. With `ahead` the next `ahead` is for it, too:
+   * one lease at a time. Nothing is mapped while the driver is not up.
+   */
+  expect(lease: string, access: Access, ahead: boolean): void;
   /**
    * Takes over what was begun for the slab of that index: as `openSlab` with the same source would. Undefined where
    * nothing was begun, or for something else.
@@ -348,7 +378,7 @@ export interface NativeAddon {
   /** Binds, chmods and listens; `onConnection` gets a paused channel: call `start` with its events. */
   listen(
     socketPath: string,
-    options: { mode: number; backlog: number },
+    options: { mode: number; backlog: number; shelf?: NativeShelf },
     onConnection: (channel: NativeChannel) => void,
     onError: (error: Error) => void,
   ): NativeListener;
@@ -361,7 +391,10 @@ export interface NativeAddon {
     onConnection: (channel: NativeChannel) => void,
     onError: (error: Error) => void,
     shared?: boolean,
+    shelf?: NativeShelf,
   ): NativeListener;
+  /** An empty one. It serves peers of these users; nobody else is sent anything. */
+  createShelf(uids: readonly number[]): NativeShelf;
   /** Connects without blocking the event loop; ERR_CUDA_IPC_NO_OWNER when nobody listens. */
   connect(socketPath: string): Promise<NativeChannel>;
   /**
@@ -377,7 +410,7 @@ export interface NativeAddon {
    */
   socketPair(): [NativeChannel, NativeFd];
   /** A channel on a connected SOCK_STREAM Unix socket. Takes the descriptor over: `fd` is closed then. */
-  adoptChannel(fd: NativeFd): NativeChannel;
+  adoptChannel(fd: NativeFd, shelf?: NativeShelf): NativeChannel;
   /** Begins delivery on a channel from `listen`, `connect`, `socketPair` or `adoptChannel`. */
   startChannel(channel: NativeChannel, events: ChannelEvents): void;
   /** Watches a process by pid; refuses (ERR_CUDA_IPC_PEER_UNPROVEN) when `startTime` is given and differs. */
