@@ -8,6 +8,7 @@
 #include "addon/live_wrap.h"
 #include "addon/pair.h"
 #include "addon/process.h"
+#include "addon/shelf.h"
 #include "addon/testament.h"
 
 namespace cuda_ipc {
@@ -48,12 +49,13 @@ class NativeChannel : public LiveWrap<NativeChannel> {
   }
 
   static void define_class(Napi::Env env) {
-    define(env, {getter<&NativeChannel::peer>("peer"), getter<&NativeChannel::fd>("fd"),
-                 getter<&NativeChannel::queued_bytes>("queuedBytes"), method<&NativeChannel::send>("send"),
-                 method<&NativeChannel::pause>("pause"), method<&NativeChannel::resume>("resume"),
-                 method<&NativeChannel::ref>("ref"), method<&NativeChannel::unref>("unref"),
-                 method<&NativeChannel::watch_peer>("watchPeer"),
-                 method<&NativeChannel::last_words>("lastWords"), method<&NativeChannel::close>("close")});
+    define(env,
+           {getter<&NativeChannel::peer>("peer"), getter<&NativeChannel::fd>("fd"),
+            getter<&NativeChannel::queued_bytes>("queuedBytes"), method<&NativeChannel::send>("send"),
+            method<&NativeChannel::pause>("pause"), method<&NativeChannel::resume>("resume"),
+            method<&NativeChannel::ref>("ref"), method<&NativeChannel::unref>("unref"),
+            method<&NativeChannel::watch_peer>("watchPeer"), method<&NativeChannel::last_words>("lastWords"),
+            method<&NativeChannel::take_ahead>("takeAhead"), method<&NativeChannel::close>("close")});
   }
 
   Channel& channel() {
@@ -160,6 +162,12 @@ class NativeChannel : public LiveWrap<NativeChannel> {
     last_words_.assign(bytes.data, bytes.data + bytes.length);
     return info.Env().Undefined();
   }
+  Napi::Value take_ahead(const Napi::CallbackInfo& info) {
+    const std::string lease = string_argument(info[0], "lease");
+    const auto sender = std::dynamic_pointer_cast<ShelfSender>(channel().observer());
+    const std::optional<std::string> version = sender ? sender->take(lease) : std::nullopt;
+    return version ? Napi::String::New(info.Env(), *version) : info.Env().Undefined();
+  }
   Napi::Value close(const Napi::CallbackInfo& info) {
     channel().close();
     if (events_.IsEmpty()) keep_event_loop(false);  // not started: no onClose will come to do it
@@ -199,6 +207,7 @@ void export_channel(Napi::Env env, Napi::Object exports) {
   export_listener(env, exports);
   export_connect(env, exports);
   export_pair(env, exports);
+  export_shelf(env, exports);
   export_testament(env, exports);
 }
 

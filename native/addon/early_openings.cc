@@ -9,19 +9,25 @@ namespace {
 // More are opened when JavaScript has found the grant to be in order.
 constexpr size_t kMostSlabs = 64;
 
-// The grant among these frames, if all of the descriptors are its own: then it is clear which are.
-std::optional<Grant> only_grant(const std::vector<std::string_view>& frames, size_t fds) {
-  std::optional<Grant> grant;
+struct FoundGrant {
+  Grant grant;
+  size_t fds;  // that are its own
+};
+
+// The grants among these frames, if all of the descriptors are their own: then it is clear whose they are.
+std::vector<FoundGrant> grants_among(const std::vector<std::string_view>& frames, size_t fds) {
+  std::vector<FoundGrant> grants;
+  size_t declared_by_all = 0;
   for (const std::string_view frame : frames) {
     const std::optional<size_t> declared = declared_descriptors(frame);
-    if (!declared) return std::nullopt;
+    if (!declared) return {};
     std::optional<Grant> read = read_grant(frame);
-    if (!read && *declared != 0) return std::nullopt;
-    if (!read) continue;
-    if (grant || *declared != fds) return std::nullopt;
-    grant = std::move(read);
+    if (!read && *declared != 0) return {};
+    if (read) grants.push_back({std::move(*read), *declared});
+    declared_by_all += *declared;
   }
-  return grant;
+  if (declared_by_all != fds) return {};
+  return grants;
 }
 
 bool can_begin(const Grant& grant, size_t fds) {
@@ -33,8 +39,13 @@ bool can_begin(const Grant& grant, size_t fds) {
 
 }  // namespace
 
-void EarlyOpenings::expect(const std::string& lease, Access access, Environment::Afterwards afterwards) {
+void EarlyOpenings::expect(const std::string& lease, Access access, bool ahead,
+                           Environment::Afterwards afterwards) {
   std::lock_guard<std::mutex> lock(mutex_);
+  if (ahead)
+    ahead_ = lease;
+  else if (ahead_ == lease)
+    ahead_.clear();
   expected_.insert_or_assign(lease, Expected{access, std::move(afterwards)});
 }
 
@@ -50,6 +61,7 @@ std::shared_ptr<Opening> EarlyOpenings::claim(const std::string& lease, size_t s
 std::vector<std::shared_ptr<Opening>> EarlyOpenings::end(const std::string& lease) {
   std::lock_guard<std::mutex> lock(mutex_);
   expected_.erase(lease);
+  if (ahead_ == lease) ahead_.clear();
   const auto found = begun_.find(lease);
   if (found == begun_.end()) return {};
   Openings left = std::move(found->second);
@@ -65,26 +77,37 @@ void EarlyOpenings::abandon() {
     std::lock_guard<std::mutex> lock(mutex_);
     begun.swap(begun_);
     expected.swap(expected_);
+    ahead_.clear();
   }
   for (const auto& [lease, openings] : begun)
     for (const std::shared_ptr<Opening>& opening : openings)
       if (opening) opening->drop();
 }
 
-void EarlyOpenings::received(const Inbox::Data& data) {
+void EarlyOpenings::received(const Inbox::Data& data, const Answer&) {
   const std::vector<std::string_view> frames = scan_.push(data.bytes.data(), data.bytes.size());
   std::lock_guard<std::mutex> lock(mutex_);
   if (expected_.empty()) return;
-  const std::optional<Grant> grant = only_grant(frames, data.fds.size());
-  if (!grant || !can_begin(*grant, data.fds.size())) return;
-  const auto expected = expected_.find(grant->lease);
-  if (expected == expected_.end()) return;
-  begin(*grant, data.fds, expected->second);
-  expected_.erase(expected);
+  const Fd* fds = data.fds.data();
+  for (const auto& [grant, fd_count] : grants_among(frames, data.fds.size())) {
+    take_up(grant, fds, fd_count);
+    fds += fd_count;
+  }
 }
 
-void EarlyOpenings::begin(const Grant& grant, const std::vector<Fd>& fds, const Expected& expected) {
-  Openings& openings = begun_[grant.lease];
+void EarlyOpenings::take_up(const Grant& grant, const Fd* fds, size_t fd_count) {
+  const auto expected = expected_.find(grant.ahead ? ahead_ : grant.lease);
+  if (expected == expected_.end() || !can_begin(grant, fd_count)) return;
+  const std::string lease = expected->first;
+  if (begun_.find(lease) == begun_.end()) begin(lease, grant, fds, expected->second);
+  // What comes ahead is followed by the grant itself, of the same memory, or by a refusal.
+  if (!grant.ahead) expected_.erase(expected);
+  if (lease == ahead_) ahead_.clear();
+}
+
+void EarlyOpenings::begin(const std::string& lease, const Grant& grant, const Fd* fds,
+                          const Expected& expected) {
+  Openings& openings = begun_[lease];
   size_t next = 0;
   for (const GrantedSlab& slab : grant.slabs) {
     const Fd* const fd = slab.handle ? nullptr : &fds[next++];

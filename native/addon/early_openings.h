@@ -20,8 +20,9 @@ namespace cuda_ipc {
 // JavaScript asks for it. What was begun has to be ended by end() or abandon().
 class EarlyOpenings final : public ChannelObserver {
  public:
-  // The lease may be granted from now on. `afterwards` is let go of when its memory has been.
-  void expect(const std::string& lease, Access access, Environment::Afterwards afterwards);
+  // The lease may be granted from now on. With `ahead` its memory may come before that: what comes so next is
+  // for the last lease of which this was said. `afterwards` is let go of when its memory has been.
+  void expect(const std::string& lease, Access access, bool ahead, Environment::Afterwards afterwards);
   // What was begun for that slab of the lease, for the caller to take; null where nothing was, or something
   // else.
   std::shared_ptr<Opening> claim(const std::string& lease, size_t slab, const SlabSource& source);
@@ -30,7 +31,7 @@ class EarlyOpenings final : public ChannelObserver {
   // The same for all, undone here or where it comes.
   void abandon();
 
-  void received(const Inbox::Data& data) override;
+  void received(const Inbox::Data& data, const Answer& answer) override;
 
  private:
   using Openings = std::vector<std::shared_ptr<Opening>>;
@@ -38,11 +39,14 @@ class EarlyOpenings final : public ChannelObserver {
     Access access;
     Environment::Afterwards afterwards;
   };
-  void begin(const Grant& grant, const std::vector<Fd>& fds, const Expected& expected);
+  // Under the lock.
+  void take_up(const Grant& grant, const Fd* fds, size_t fd_count);
+  void begin(const std::string& lease, const Grant& grant, const Fd* fds, const Expected& expected);
 
   FrameScan scan_;  // of the receiving thread, which holds the channel's lock
   std::mutex mutex_;
   std::map<std::string, Expected> expected_;
+  std::string ahead_;  // which of them the next `ahead` is for; empty: none
   std::map<std::string, Openings> begun_;
 };
 

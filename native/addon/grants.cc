@@ -28,7 +28,8 @@ class NativeGrants : public LiveWrap<NativeGrants> {
   Napi::Value expect(const Napi::CallbackInfo& info) {
     const std::string lease = string_argument(info[0], "lease");
     const Access access = access_argument(info[1]);
-    openings_->expect(lease, access, Environment::of(info.Env()).afterwards());
+    const bool ahead = !is_absent(info[2]) && boolean_argument(info[2], "ahead");
+    openings_->expect(lease, access, ahead, Environment::of(info.Env()).afterwards());
     Reactor::instance().want_relief();
     return info.Env().Undefined();
   }

@@ -4,11 +4,19 @@
 #include "addon/channel.h"
 #include "addon/fd.h"
 #include "addon/live_wrap.h"
+#include "addon/shelf.h"
 #include "channel/listener.h"
 
 namespace cuda_ipc {
 
 namespace {
+
+// Abandons the channel when nobody holds it any more. The reactor shares one that is attended, and an
+// environment may go down before it is told of it.
+std::shared_ptr<Channel> held(std::shared_ptr<Channel> channel) {
+  Channel* const self = channel.get();
+  return {self, [channel = std::move(channel)](Channel*) { channel->abandon(); }};
+}
 
 class NativeListener : public LiveWrap<NativeListener> {
  public:
@@ -23,12 +31,17 @@ class NativeListener : public LiveWrap<NativeListener> {
   // `open` makes the listener; it is called with the handlers, before the first connection can be delivered:
   // that takes a turn of the event loop.
   template <class Open>
-  void listen(Open open, Napi::Function on_connection, Napi::Function on_error) {
+  void listen(Open open, const std::shared_ptr<Shelf>& shelf, Napi::Function on_connection,
+              Napi::Function on_error) {
     Listener::Handlers handlers;
+    if (shelf)
+      handlers.attendant = [shelf](uid_t peer) { return std::make_shared<ShelfSender>(shelf, peer); };
     // Waking an event loop that has been idle takes longer than accepting a connection.
     handlers.on_knock = [post = poster()] { post([](NativeListener&, Napi::Env) {}); };
     handlers.on_connection = [post = poster()](std::shared_ptr<Channel> channel) {
-      post([channel = std::move(channel)](NativeListener& self, Napi::Env env) { self.tell(env, channel); });
+      post([channel = held(std::move(channel))](NativeListener& self, Napi::Env env) {
+        self.tell(env, channel);
+      });
     };
     handlers.on_error = [post = poster()](Error error) {
       post([error = std::move(error)](NativeListener& self, Napi::Env env) { self.tell(env, error); });
@@ -95,13 +108,14 @@ Napi::Value listen(const Napi::CallbackInfo& info) {
   const Napi::Object options = object_argument(info[1], "options");
   const auto mode = static_cast<unsigned>(integer_argument(options.Get("mode"), "mode", 0, 0777));
   const auto backlog = static_cast<int>(integer_argument(options.Get("backlog"), "backlog", 1, 65535));
+  const std::shared_ptr<Shelf> shelf = shelf_argument(options.Get("shelf"), "shelf");
   const Napi::Function on_connection = function_argument(info[2], "onConnection");
   const Napi::Function on_error = function_argument(info[3], "onError");
   NativeListener* self = NativeListener::make(info.Env());
   const Napi::Object object = self->Value();
   self->listen(
       [&](Listener::Handlers handlers) { return Listener::open(path, mode, backlog, std::move(handlers)); },
-      on_connection, on_error);
+      shelf, on_connection, on_error);
   return object;
 }
 
@@ -110,13 +124,14 @@ Napi::Value adopt_listener(const Napi::CallbackInfo& info) {
   const Napi::Function on_connection = function_argument(info[1], "onConnection");
   const Napi::Function on_error = function_argument(info[2], "onError");
   const bool shared = !is_absent(info[3]) && boolean_argument(info[3], "shared");
+  const std::shared_ptr<Shelf> shelf = shelf_argument(info[4], "shelf");
   NativeListener* self = NativeListener::make(info.Env());
   const Napi::Object object = self->Value();
   self->listen(
       [&](Listener::Handlers handlers) {
         return Listener::adopt(std::move(socket), shared, std::move(handlers));
       },
-      on_connection, on_error);
+      shelf, on_connection, on_error);
   return object;
 }
 

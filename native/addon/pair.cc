@@ -3,6 +3,7 @@
 #include "addon/arguments.h"
 #include "addon/channel.h"
 #include "addon/fd.h"
+#include "addon/shelf.h"
 #include "channel/pair.h"
 
 namespace cuda_ipc {
@@ -19,9 +20,13 @@ Napi::Value socket_pair(const Napi::CallbackInfo& info) {
 
 Napi::Value adopt(const Napi::CallbackInfo& info) {
   Fd& fd = unwrap_fd(info[0]);
+  const std::shared_ptr<Shelf> shelf = shelf_argument(info[1], "shelf");
   std::shared_ptr<Channel> channel = adopt_channel(fd.duplicate());
   fd.reset();
-  return wrap_channel(info.Env(), std::move(channel));
+  // Who abandons it, when nobody wants it any more, comes before it is attended.
+  const Napi::Value wrapped = wrap_channel(info.Env(), channel);
+  if (shelf) channel->attend(std::make_shared<ShelfSender>(shelf, channel->peer_uid()));
+  return wrapped;
 }
 
 }  // namespace

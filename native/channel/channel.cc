@@ -18,10 +18,28 @@ constexpr std::chrono::milliseconds kRetryDelay(5);
 
 void Channel::observe(std::shared_ptr<ChannelObserver> observer) {
   std::lock_guard<std::mutex> lock(mutex_);
-  if (started_)
+  set_observer(std::move(observer));
+}
+
+void Channel::attend(std::shared_ptr<ChannelObserver> observer) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  set_observer(std::move(observer));
+  attended_ = true;
+  // Who connects speaks at once, as a rule.
+  if (wants_input()) receive();
+  settle();
+}
+
+void Channel::set_observer(std::shared_ptr<ChannelObserver> observer) {
+  if (started_ || attended_)
     throw Error("ERR_CUDA_IPC_INVALID_STATE",
                 "This channel has been started already: what has arrived before cannot be seen any more");
   observer_ = std::move(observer);
+}
+
+std::shared_ptr<ChannelObserver> Channel::observer() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return observer_;
 }
 
 void Channel::start(std::function<void()> wake) {
@@ -108,7 +126,10 @@ void Channel::close() {
     paused_ = false;
     close_socket();
   }
-  if (!started_) peer_.process.pidfd.reset();
+  if (!started_) {  // as a rule it never is any more, and what has come holds descriptors
+    inbox_.clear();
+    peer_.process.pidfd.reset();
+  }
   unlock_and_wake(lock);
 }
 
@@ -149,7 +170,7 @@ ProcessHandle Channel::open_peer() {
   const ProcessHandle& process = peer_.process;
   if (process.pidfd) return process.duplicate();
   if (process.gone) return {process.pid, process.start_time, Fd(), true};
-  if (finished_ || (!socket_ && !started_))
+  if (finished_ || closed_unstarted())
     throw Error("ERR_CUDA_IPC_CLOSED", "This channel is closed: watch its peer before that");
   throw Error(
       "ERR_CUDA_IPC_PEER_UNPROVEN",
@@ -170,7 +191,7 @@ size_t Channel::queued_bytes() {
 
 bool Channel::finished() {
   std::lock_guard<std::mutex> lock(mutex_);
-  return finished_ || (!socket_ && !started_);
+  return finished_ || closed_unstarted();
 }
 
 void Channel::on_ready(uint32_t events, Clock::time_point) {
@@ -183,17 +204,20 @@ void Channel::on_ready(uint32_t events, Clock::time_point) {
 }
 
 bool Channel::wants_input() const {
-  return socket_ && started_ && !paused_ && !ended_ && !inbox_.full();
+  return socket_ && (started_ || attended_) && !paused_ && !ended_ && !inbox_.full();
 }
 
 void Channel::receive() {
   static thread_local std::vector<uint8_t> buffer(kReadBytes);
+  const auto answers = [this](const uint8_t* bytes, size_t size, const std::vector<int>& fds) {
+    return answer(bytes, size, fds);
+  };
   for (int i = 0; i < kReadsPerEvent && wants_input(); ++i) {
     Received received = receive_message(socket_.get(), buffer.data(), buffer.size());
     switch (received.status) {
       case Received::Status::kData: {
         Inbox::Data data{{buffer.data(), buffer.data() + received.size}, std::move(received.fds)};
-        if (observer_) observer_->received(data);
+        if (observer_) observer_->received(data, answers);
         inbox_.push(std::move(data));
         break;
       }
@@ -212,6 +236,17 @@ void Channel::receive() {
         return end(channel_error(received.error_number, "receiving from the peer"));
     }
   }
+}
+
+// An attended channel's peer must read: its answers are not to pile up behind what it leaves unread.
+bool Channel::answer(const uint8_t* bytes, size_t size, const std::vector<int>& fds) {
+  if (broken_ || !outbox_.empty()) return false;
+  try {
+    note(outbox_.send(socket_.get(), bytes, size, fds.data(), fds.size()));
+  } catch (const Error&) {
+    return false;
+  }
+  return !broken_;
 }
 
 void Channel::flush() {

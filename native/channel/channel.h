@@ -21,8 +21,12 @@ namespace cuda_ipc {
 class ChannelObserver {
  public:
   virtual ~ChannelObserver() = default;
-  // Under the channel's lock: must neither block nor call the channel.
-  virtual void received(const Inbox::Data& data) = 0;
+  // Sends to the peer, if nothing else waits to be sent; what the kernel does not take at once is queued.
+  // False when nothing has been sent: so it is without a descriptor to duplicate into, too. Never throws.
+  using Answer = std::function<bool(const uint8_t* bytes, size_t size, const std::vector<int>& fds)>;
+  // Under the channel's lock: must neither block nor throw, nor call the channel but by `answer`, which is of
+  // no use afterwards.
+  virtual void received(const Inbox::Data& data, const Answer& answer) = 0;
 };
 
 class Channel final : public Pollable, public std::enable_shared_from_this<Channel> {
@@ -36,13 +40,17 @@ class Channel final : public Pollable, public std::enable_shared_from_this<Chann
   };
   using Event = std::variant<Data, Drained, Closed>;
 
-  // A channel neither reads nor is watched before start(). Whoever lets go of it calls abandon(): the reactor
-  // shares a channel that it watches.
-  // A peer that was not described yet is when it is asked for.
+  // A channel neither reads nor is watched before start(), or attend(). Whoever lets go of it calls
+  // abandon(): the reactor shares a channel that it watches. A peer that was not described yet is when it is
+  // asked for.
   Channel(Fd socket, Peer peer) : peer_(std::move(peer)), socket_(std::move(socket)) {}
 
-  // To be called before start().
+  // To be called before start(), and not after attend(). Throws Error (ERR_CUDA_IPC_INVALID_STATE).
   void observe(std::shared_ptr<ChannelObserver> observer);
+  // The same, and begins reading for the observer: what arrives is kept, as much as is for a slow event loop,
+  // and delivered after start().
+  void attend(std::shared_ptr<ChannelObserver> observer);
+  std::shared_ptr<ChannelObserver> observer();
   // Begins reading. `wake` is called from any thread, never under a lock, when there may be something for
   // next(); it is not called again before next() has been.
   void start(std::function<void()> wake);
@@ -68,6 +76,7 @@ class Channel final : public Pollable, public std::enable_shared_from_this<Chann
 
   // All but its process's pidfd, which is open_peer()'s to give.
   const Peer& peer();
+  uid_t peer_uid() const { return peer_.uid; }
   // Throws Error (ERR_CUDA_IPC_PEER_UNPROVEN, ERR_CUDA_IPC_CLOSED once Closed has been returned).
   ProcessHandle open_peer();
   int fd();
@@ -79,6 +88,9 @@ class Channel final : public Pollable, public std::enable_shared_from_this<Chann
 
  private:
   // All of these under the lock.
+  void set_observer(std::shared_ptr<ChannelObserver> observer);
+  bool answer(const uint8_t* bytes, size_t size, const std::vector<int>& fds);
+  bool closed_unstarted() const { return closed_ && !started_; }
   void complete_peer();
   bool wants_input() const;
   void receive();
@@ -93,12 +105,13 @@ class Channel final : public Pollable, public std::enable_shared_from_this<Chann
   void unlock_and_wake(std::unique_lock<std::mutex>& lock);
 
   std::mutex mutex_;
-  Peer peer_;  // but for its pidfd, changed by complete_peer() alone
+  Peer peer_;  // but for its pidfd, changed by complete_peer() alone; the uid never is
   Fd socket_;
   Outbox outbox_;
   Inbox inbox_;
   std::shared_ptr<ChannelObserver> observer_;
   std::function<void()> wake_;  // not changed after start(), so that it can be called without the lock
+  bool attended_ = false;
   bool started_ = false;
   bool paused_ = false;
   bool wake_claimed_ = false;

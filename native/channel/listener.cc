@@ -4,6 +4,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+#include <utility>
 #include <vector>
 
 #include "channel/bind.h"
@@ -109,10 +110,13 @@ bool Listener::accept_one(std::shared_ptr<Channel>& channel, std::unique_ptr<Err
   expect_descriptors_only(socket.get());
   try {
     Peer peer = read_peer(socket.get());
-    describe_peer(peer);  // here and not on the event loop: a listener wants to know each of its peers
+    if (!peer.process.pidfd) describe_peer(peer);
     channel = std::make_shared<Channel>(std::move(socket), std::move(peer));
+    if (handlers_.attendant) channel->attend(handlers_.attendant(channel->peer_uid()));
+    channel->peer();  // here and not on the event loop: a listener wants to know each of its peers
     return true;
   } catch (const Error& failure) {  // no descriptor left to hold its process with: it sees its connection end
+    if (channel) std::exchange(channel, nullptr)->abandon();
     error = std::make_unique<Error>(failure);
     return false;
   }

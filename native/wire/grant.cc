@@ -10,6 +10,8 @@ namespace cuda_ipc {
 namespace {
 
 constexpr std::string_view kDeclares = "{\"fds\":";
+constexpr std::string_view kAttached = "\"attached\"";
+constexpr std::string_view kAhead = "\"ahead\"";
 
 std::optional<cu::CUipcMemHandle> handle_of(std::string_view text) {
   cu::CUipcMemHandle handle;
@@ -63,22 +65,25 @@ std::optional<size_t> declared_descriptors(std::string_view frame) {
 }
 
 std::optional<Grant> read_grant(std::string_view frame) {
-  constexpr std::string_view kType = "\"attached\"";
   // Nothing else is read further than that: a list of tensors is long.
-  if (frame.substr(0, 64).find(kType) == std::string_view::npos) return std::nullopt;
-  Grant grant;
-  bool attached = false;
+  const std::string_view beginning = frame.substr(0, 64);
+  if (beginning.find(kAttached) == std::string_view::npos && beginning.find(kAhead) == std::string_view::npos)
+    return std::nullopt;
+  Grant grant{};
+  std::string_view type;
   JsonReader json(frame);
   const bool read = json.object([&](std::string_view key) {
     if (key == "slabs") return read_slabs(json, grant.slabs);
     if (key != "type" && key != "lease") return json.skip();
     const std::optional<std::string_view> text = json.text();
     if (!text) return false;
-    if (key == "type") attached = *text == "attached";
+    if (key == "type") type = *text;
     if (key == "lease") grant.lease = *text;
     return true;
   });
-  if (!read || !attached || grant.lease.empty()) return std::nullopt;
+  grant.ahead = type == "ahead";
+  if (!read || (!grant.ahead && type != "attached") || grant.lease.empty() != grant.ahead)
+    return std::nullopt;
   return grant;
 }
 

@@ -1,4 +1,5 @@
-// What an owner's `attached` says of the memory that it grants (docs/protocol.md).
+// What an owner's `attached`, and an `ahead` before it, say of the memory that is granted, or will be
+// (docs/protocol.md).
 #pragma once
 
 #include <optional>
@@ -20,7 +21,8 @@ struct GrantedSlab {
 };
 
 struct Grant {
-  std::string lease;
+  bool ahead;         // of the grant itself, which is to follow
+  std::string lease;  // none ahead
   std::vector<GrantedSlab> slabs;
 };
 

@@ -34,12 +34,14 @@ std::optional<uint64_t> JsonReader::integer() {
   return value;
 }
 
+std::optional<bool> JsonReader::boolean() {
+  if (word("true")) return true;
+  if (word("false")) return false;
+  return std::nullopt;
+}
+
 bool JsonReader::null() {
-  skip_space();
-  constexpr std::string_view kNull = "null";
-  if (rest_.substr(0, kNull.size()) != kNull) return false;
-  rest_.remove_prefix(kNull.size());
-  return true;
+  return word("null");
 }
 
 bool JsonReader::skip() {
@@ -86,6 +88,13 @@ bool JsonReader::token(char expected) {
   skip_space();
   if (rest_.empty() || rest_.front() != expected) return false;
   rest_.remove_prefix(1);
+  return true;
+}
+
+bool JsonReader::word(std::string_view expected) {
+  skip_space();
+  if (rest_.substr(0, expected.size()) != expected) return false;
+  rest_.remove_prefix(expected.size());
   return true;
 }
 

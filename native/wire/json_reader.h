@@ -16,6 +16,7 @@ class JsonReader {
 
   std::optional<std::string_view> text();
   std::optional<uint64_t> integer();
+  std::optional<bool> boolean();
   bool null();
   // Passes over one value of any kind.
   bool skip();
@@ -37,6 +38,7 @@ class JsonReader {
 
  private:
   bool token(char expected);
+  bool word(std::string_view expected);
   bool skip_text();
   void skip_space();
 

@@ -1,0 +1,25 @@
+// What a client's `attach` asks for (docs/protocol.md), for what goes out before JavaScript has read it.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace cuda_ipc {
+
+struct AttachRequest {
+  std::string set;
+  std::optional<std::string> version;   // nothing: the current one
+  std::optional<std::string> checksum;  // nothing: any content
+  std::string lease;
+  bool ahead = false;  // whether it takes memory before its answer
+};
+
+// Whether a frame is the message that a client opens a connection with.
+bool is_hello(std::string_view frame);
+
+// Nothing when it is another message, or is not as expected: what is wrong with it is for JavaScript to say,
+// which reads it next. Text with escapes is not as expected.
+std::optional<AttachRequest> read_attach_request(std::string_view frame);
+
+}  // namespace cuda_ipc
