@@ -102,19 +102,30 @@ export class Attachment {
     return this.ending;
   }
 
+  /** Lets go of it where no lease was granted: the owner knows nothing of it. */
+  async undo(): Promise<void> {
+    this.ending ??= Promise.resolve();
+    await this.letGo(null);
+  }
+
   private async finish(after?: NativeStream | NativeEvent | null): Promise<void> {
     if (this.pending > 0) {
       await new Promise<void>((resolve) => {
         this.idle = resolve;
       });
     }
+    const closed = await this.letGo(after);
+    await this.onEnd(this.lease);
+    const failed = closed.find((result) => result.status === "rejected");
+    if (failed !== undefined) throw failed.reason;
+  }
+
+  private async letGo(after?: NativeStream | NativeEvent | null): Promise<PromiseSettledResult<void>[]> {
     const closed = await Promise.allSettled([
       ...this.endings.map((ending) => ending()),
       ...this.slabs.map((slab) => slab.mapping.close(after)),
     ]);
     await Promise.all(this.slabs.map(({ fd }) => fd?.dispose()));
-    await this.onEnd(this.lease);
-    const failed = closed.find((result) => result.status === "rejected");
-    if (failed !== undefined) throw failed.reason;
+    return closed;
   }
 }

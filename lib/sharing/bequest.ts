@@ -1,9 +1,11 @@
 import type { NativeAddon, NativeTestament } from "../native.js";
+import { helloMessage } from "../wire/client.js";
 import { encodeFrame } from "../wire/encode.js";
-import { protocolVersion } from "../wire/limits.js";
-import type { ClientMessages } from "../wire/messages.js";
 import { journalPath } from "./socket-path.js";
 import { software } from "./software.js";
+
+/** Of somebody who maps nothing. */
+const hello = helloMessage({ client: software, driver: { provider: "none", version: null }, devices: null });
 
 /**
  * The leases that an owner may count for this thread, kept where they outlive it: when it ends, its process goes on, and
@@ -24,7 +26,7 @@ export class Bequest {
   add(lease: string): void {
     if (this.testament === undefined) {
       const { socket } = this;
-      this.testament = this.addon.testament(socket, journalPath(socket), encodeFrame(hello())) ?? null;
+      this.testament = this.addon.testament(socket, journalPath(socket), hello.frame) ?? null;
     }
     if (this.testament === null) return;
     const id = ++this.requests;
@@ -35,18 +37,6 @@ export class Bequest {
   delete(lease: string): void {
     this.testament?.delete(lease);
   }
-}
-
-/** Of somebody who maps nothing. */
-function hello(): ClientMessages["hello"] {
-  return {
-    type: "hello",
-    fds: 0,
-    protocol: [protocolVersion],
-    client: software,
-    driver: { provider: "none", version: null },
-    devices: null,
-  };
 }
 
 /** Leases that an owner may count although nobody here holds them. */

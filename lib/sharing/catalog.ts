@@ -45,6 +45,8 @@ interface CatalogEvents {
   count: [{ version: string; count: number; exact: boolean }];
   /** A lease ended, and why. */
   ended: [{ lease: string; version: string; process: string; reason: string }];
+  /** A version's memory is about to be handed back. */
+  leaving: [CatalogEntry];
   /** A version's memory is gone. */
   freed: [CatalogEntry];
   /** A version is gone that was awaited: nobody could give its memory back. */
@@ -184,6 +186,7 @@ export class Catalog extends EventEmitter<CatalogEvents> {
 
   private handBack(id: string): void {
     const entry = this.entries.get(id)!;
+    this.emit("leaving", entry);
     const work = Promise.allSettled(entry.slabs.map(closeSlab)).then((results) => {
       this.handingBack.delete(work);
       for (const result of results) if (result.status === "rejected") this.emit("error", result.reason);

@@ -3,7 +3,7 @@ import { maxLeasesPerRequest } from "../wire/limits.js";
 import type { RequestMessage } from "../wire/messages.js";
 import type { Answer } from "../wire/server.js";
 import type { Catalog, CatalogEntry } from "./catalog.js";
-import { granted, manifestOf } from "./grant.js";
+import { descriptors, granted, grantedAhead, manifestOf } from "./grant.js";
 import type { Ledger } from "./ledger.js";
 import { noSet, noVersion } from "./ledger-errors.js";
 import { ownerDied, type Recovery } from "./recovery.js";
@@ -34,12 +34,17 @@ export class Granting {
     this.orphans.delete(set);
   }
 
-  attach(session: number, request: RequestMessage<"attach">): Answer<"attach"> | Promise<Answer<"attach">> {
+  /** `ahead`: the version that the client was sent ahead. */
+  attach(
+    session: number,
+    request: RequestMessage<"attach">,
+    ahead: string | undefined,
+  ): Answer<"attach"> | Promise<Answer<"attach">> {
     const { ledger, catalog, recovery, assertOpen } = this.options;
     assertOpen();
     const entry = this.find(request);
     if (entry.presence === "awaited" && recovery !== undefined) {
-      return this.whenSettled(session, recovery, entry).then(() => this.attach(session, request));
+      return this.whenSettled(session, recovery, entry).then(() => this.attach(session, request, ahead));
     }
     if (request.access === "readwrite" && !entry.writable) {
       throw new CudaIpcError(
@@ -47,15 +52,16 @@ export class Granting {
         `Version ${entry.number} of ${JSON.stringify(entry.set)} was not published as writable. Load it with { writable: true }, or attach with access "read".`,
       );
     }
-    const following = manifestOf(entry);
+    const inAdvance = ahead === entry.id;
+    const following = inAdvance ? undefined : manifestOf(entry);
     const { fresh, ...effects } = ledger.grant(
       { lease: request.lease, version: entry.id, connection: session },
       Date.now(),
     );
     catalog.apply(effects);
-    const fds = entry.slabs.flatMap(({ fd }) => (fd === undefined ? [] : [fd]));
     const onUnsent = () => catalog.apply(ledger.release([request.lease], session));
-    return { body: granted(request.lease, entry), fds, following, onUnsent };
+    if (inAdvance) return { body: grantedAhead(request.lease, entry), onUnsent };
+    return { body: granted(request.lease, entry), fds: descriptors(entry), following, onUnsent };
   }
 
   /** One more lease on what the process holds already. */

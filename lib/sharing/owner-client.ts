@@ -1,8 +1,10 @@
 import { CudaIpcError } from "../errors.js";
 import { type Access, type NativeAddon, native } from "../native.js";
+import type { Mappable } from "../wire/ahead.js";
 import type { ClientConnection, ClientRequestOptions, ReplyTo } from "../wire/client.js";
 import type { RequestMessage, RequestType } from "../wire/messages.js";
 import { timedOut } from "../wire/pending.js";
+import type { TensorColumns } from "../wire/values.js";
 import { attachSteps } from "./attach-steps.js";
 import { Attachment } from "./attachment.js";
 import { Bequest, Debts } from "./bequest.js";
@@ -30,7 +32,12 @@ export interface AttachRequest {
 type Granted<K extends RequestType> = ReplyTo<K> & { line: ClientConnection };
 
 /** Limits of a request, and who is told of its reply at once. */
-type Asking<K extends RequestType> = RequestLimits & Pick<ClientRequestOptions<K>, "onReply">;
+interface Asking<K extends RequestType>
+  extends RequestLimits,
+    Pick<ClientRequestOptions<K>, "onReply" | "onAhead"> {
+  /** Of a failed request for a lease: lets go of what came ahead. */
+  undo?(): Promise<void> | undefined;
+}
 
 /** What an attach uses of the addon: another one in a rehearsal. */
 export type AttachAddon = Dialer & Mapper & Pick<NativeAddon, "driverIsUp" | "devices" | "testament">;
@@ -118,6 +125,8 @@ export class OwnerClient implements LeaseService {
 
   /** Waits for the next owner where one has died. */
   attach(request: AttachRequest, limits: RequestLimits): Promise<Weights> {
+    // The owner accepts while the request is made here. What goes wrong is told to the request, which joins in.
+    this.link.connect().catch(() => {});
     return this.patiently(limits, (left) => this.attachNow(request, left));
   }
 
@@ -157,18 +166,30 @@ export class OwnerClient implements LeaseService {
       const ended = this.end(id);
       if (patient) await ended;
     };
-    let opening!: Promise<Attachment>;
-    const onReply = (granted: ReplyTo<"attach">) => {
-      attachSteps.tell?.("answered");
-      this.granted.add(lease);
-      const manifest = withLimits(granted.manifest, left(), timedOut);
-      opening = openAttached({ ...granted, manifest }, request.access, end, this.addon);
+    const within = (manifest: Promise<TensorColumns>) => withLimits(manifest, left(), timedOut);
+    let opening: Promise<Attachment> | undefined;
+    const onAhead = (memory: Mappable) => {
+      opening = openAttached(memory, { lease, access: request.access, within, onEnd: end }, this.addon);
       opening.catch(() => {});
     };
-    const { line } = await this.request("attach", { ...request, lease }, { ...left(), onReply }, lease);
+    const undo = () => {
+      const undone = opening?.then((attachment) => attachment.undo()).catch(() => {});
+      opening = undefined;
+      return undone;
+    };
+    const onReply = ({ memory }: ReplyTo<"attach">) => {
+      attachSteps.tell?.("answered");
+      this.granted.add(lease);
+      if (memory === undefined) return;
+      // Another version than came ahead.
+      undo();
+      onAhead(memory);
+    };
+    const asking = { ...left(), onAhead, onReply, undo };
+    const { line } = await this.request("attach", { ...request, lease }, asking, lease);
     let attachment: Attachment;
     try {
-      attachment = await opening;
+      attachment = await opening!;
     } catch (error) {
       patient = !limits.signal?.aborted && !hasCode(error, "TIMEOUT");
       await end(lease);
@@ -261,7 +282,7 @@ export class OwnerClient implements LeaseService {
     asking: Asking<K>,
     lease?: string,
   ): Promise<Granted<K>> {
-    const { signal, onReply } = asking;
+    const { signal, onReply, onAhead } = asking;
     const left = countdown(asking);
     return this.link.whileNeeded(async () => {
       const lingering = this.held.size === 0 ? this.link.open : undefined;
@@ -269,16 +290,17 @@ export class OwnerClient implements LeaseService {
       attachSteps.tell?.("connected");
       if (lease !== undefined) this.bequest.add(lease);
       try {
-        const reply = line.request(type, body as never, { signal, timeoutMs: left().timeout, onReply });
+        const options = { signal, timeoutMs: left().timeout, onReply, onAhead };
+        const reply = line.request(type, body as never, options);
         attachSteps.tell?.("asked");
         return { ...(await reply), line };
       } catch (error) {
-        const undone = lease === undefined ? undefined : line.undo(lease);
+        const undone = lease === undefined ? undefined : both(asking.undo?.(), line.undo(lease));
         // That owner ended while nobody needed it: whoever listens there now is asked, as if there had been no line.
         if (line === lingering && isLost(error)) {
           await undone;
           try {
-            return await this.request(type, body, { ...left(), onReply }, lease);
+            return await this.request(type, body, { ...asking, ...left() }, lease);
           } catch (again) {
             // It may have granted the lease before it ended, and have left that to the next owner in its journal.
             const known = lease !== undefined && this.link.successorExpected;
@@ -290,7 +312,11 @@ export class OwnerClient implements LeaseService {
         const unanswered = line.closed ? line.greeted : isUnanswered(error) || signal?.aborted;
         if (lease !== undefined) {
           if (unanswered) this.giveBack(lease, undone);
-          else this.bequest.delete(lease);
+          else {
+            this.bequest.delete(lease);
+            // What came ahead of a refusal is not held any more when that is told.
+            await undone;
+          }
         }
         throw error;
       }
@@ -315,6 +341,10 @@ export class OwnerClient implements LeaseService {
     if (request.type === "release") for (const lease of request.leases) this.debts.delete(lease);
     this.link.settle();
   }
+}
+
+function both(one: Promise<void> | undefined, other: Promise<void> | undefined): Promise<void> | undefined {
+  return one === undefined ? other : one.then(() => other);
 }
 
 function hasCode(error: unknown, code: string): boolean {

@@ -1,7 +1,8 @@
 import { existsSync } from "node:fs";
 import type { CudaIpcError } from "../errors.js";
 import type { NativeAddon } from "../native.js";
-import { ClientConnection } from "../wire/client.js";
+import { ClientConnection, helloMessage } from "../wire/client.js";
+import type { EncodedMessage } from "../wire/encode.js";
 import type { EventType, OwnerMessages, RequestMessage } from "../wire/messages.js";
 import { retryDelays } from "./patience.js";
 import { journalPath } from "./socket-path.js";
@@ -24,6 +25,17 @@ export interface LinkOptions {
 
 /** How long a line that nobody needs stays, for whoever attaches again. */
 const lingerMs = 1000;
+
+let said: { provider: string; hello: EncodedMessage } | undefined;
+
+/** The same on every line of a process. */
+function helloOn(provider: string): EncodedMessage {
+  if (said?.provider !== provider) {
+    const hello = helloMessage({ client: software, driver: { provider, version: null }, devices: null });
+    said = { provider, hello };
+  }
+  return said.hello;
+}
 
 /**
  * The connection to whichever owner listens on a socket: one line at a time, made when it is needed. When it breaks
@@ -113,11 +125,7 @@ export class OwnerLink {
       channel,
       start: this.dialer.startChannel,
       grants: this.dialer.watchGrants(channel),
-      hello: {
-        client: software,
-        driver: { provider: this.dialer.chosenProvider(), version: null },
-        devices: null,
-      },
+      hello: helloOn(this.dialer.chosenProvider()),
       onEvent: (event) => this.options.onEvent(event),
       onLate: (request) => this.options.onLate(request),
       saysFarewell: true,

@@ -31,7 +31,7 @@ async function serveOne(memory: NativeFd): Promise<void> {
   try {
     await rehearseAttach(() => {
       const [near, fd] = native.socketPair();
-      server.accept(native.adoptChannel(fd));
+      server.accept(native.adoptChannel(fd, server.shelf.native));
       return near;
     });
   } finally {

@@ -14,6 +14,7 @@ import { OwnerNews } from "./owner-news.js";
 import { OwnerWelcome } from "./owner-welcome.js";
 import { ProcessWatches } from "./process-watches.js";
 import type { Recovery } from "./recovery.js";
+import { Shelf } from "./shelf.js";
 import { setStatus } from "./status.js";
 import type { SuccessionServer } from "./succession-server.js";
 
@@ -40,6 +41,8 @@ interface Session {
 /** The owner's side of the wire: every connection, every request, every process behind them. */
 export class OwnerServer {
   readonly locks: LockServer;
+  /** What is sent ahead on connections that are accepted with it. */
+  readonly shelf: Shelf;
   private readonly sessions = new Map<number, Session>();
   private readonly news: OwnerNews;
   private readonly granting: Granting;
@@ -60,10 +63,11 @@ export class OwnerServer {
     private readonly catalog: Catalog,
     private readonly options: OwnerServerOptions,
   ) {
-    const { locks: table, recordLocks: record, recovery } = options;
+    const { locks: table, recordLocks: record, recovery, allowUids } = options;
     const writable = (version: string) => catalog.get(version)?.writable ?? false;
     this.locks = new LockServer({ ledger, table, writable, record });
     this.welcome = new OwnerWelcome(ownerId, recovery);
+    this.shelf = new Shelf(catalog, allowUids);
     this.news = new OwnerNews(ledger, catalog, (session, type, body) =>
       this.sessions.get(session)?.connection.notify(type, body),
     );
@@ -100,7 +104,7 @@ export class OwnerServer {
     const connection = new ServerConnection({
       channel,
       start: native.startChannel,
-      handlers: this.handlers(id, identity),
+      handlers: this.handlers(id, identity, channel),
       onHello: ({ driver }) => this.welcome.for(driver.provider),
       onFarewell: () => {
         const effects = this.ledger.farewell(id);
@@ -120,6 +124,7 @@ export class OwnerServer {
 
   /** Tells whoever holds a version of its set that there is a new one. */
   announceVersion(entry: CatalogEntry): void {
+    this.shelf.show(entry);
     this.granting.published(entry);
     this.news.published(entry);
   }
@@ -130,12 +135,14 @@ export class OwnerServer {
   }
 
   announceRetired(set: string): void {
+    for (const entry of this.catalog.list()) if (entry.set === set) this.shelf.remove(entry);
     this.news.retired(set);
   }
 
   /** From here on no lease is granted and no connection is accepted. */
   refuseNew(): void {
     this.closing = true;
+    this.shelf.close();
     this.locks.refuseNew(closed());
     for (const { connection } of this.sessions.values()) {
       connection.notify("closing", { reason: "The owner is closing." });
@@ -161,6 +168,7 @@ export class OwnerServer {
   /** Somebody else has all of it: sends the clients there, and forgets them without a word to the ledger. */
   abandon(reason: "handover" | "restart"): void {
     this.frozen = [];
+    this.shelf.close();
     for (const { connection } of this.sessions.values()) {
       connection.resume();
       connection.notify("closing", { reason });
@@ -170,6 +178,7 @@ export class OwnerServer {
 
   close(): void {
     this.ended = true;
+    this.shelf.close();
     clearTimeout(this.expiry);
     for (const { connection } of [...this.sessions.values()]) connection.close();
     this.watches.close();
@@ -195,11 +204,12 @@ export class OwnerServer {
     return undefined;
   }
 
-  private handlers(session: number, process: ProcessIdentity): RequestHandlers {
+  private handlers(session: number, process: ProcessIdentity, channel: NativeChannel): RequestHandlers {
     return {
       ...this.locks.handlers(session, process),
       ...this.options.succession.handlers(session, process, () => this.sessions.get(session)!.connection),
-      attach: (request) => this.granting.attach(session, request),
+      attach: (request) =>
+        this.granting.attach(session, request, request.ahead ? channel.takeAhead(request.lease) : undefined),
       retain: (request) => this.granting.retain(session, request),
       release: ({ leases }) => {
         const effects = this.ledger.release(leases, session);

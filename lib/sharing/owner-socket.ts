@@ -4,6 +4,7 @@ import {
   type NativeFd,
   type NativeFileLock,
   type NativeListener,
+  type NativeShelf,
   native,
 } from "../native.js";
 
@@ -13,6 +14,8 @@ export interface SocketOptions {
   onConnection(channel: NativeChannel): void;
   /** A connection could not be accepted. */
   onError(error: Error): void;
+  /** What is sent ahead on connections. */
+  shelf(): NativeShelf;
 }
 
 /** The one owner's place on a socket: the lock that says that nobody else listens there, and what listens. */
@@ -30,8 +33,8 @@ export class OwnerSocket {
   ) {}
 
   listen(mode: number): void {
-    const { onConnection, onError } = this.options;
-    this.listener = native.listen(this.path, { mode, backlog }, onConnection, onError);
+    const { onConnection, onError, shelf } = this.options;
+    this.listener = native.listen(this.path, { mode, backlog, shelf: shelf() }, onConnection, onError);
   }
 
   /** Listens on the service manager's socket, whose descriptor stays the caller's. */
@@ -42,8 +45,8 @@ export class OwnerSocket {
 
   /** Listens on a socket that listens already; its descriptor stays the caller's. */
   adopt(listening: NativeFd): void {
-    const { onConnection, onError } = this.options;
-    this.listener = native.adoptListener(listening, onConnection, onError, this.activated);
+    const { onConnection, onError, shelf } = this.options;
+    this.listener = native.adoptListener(listening, onConnection, onError, this.activated, shelf());
   }
 
   /** Listens no longer, and gives the listening socket away: who connects waits for whoever adopts it. */

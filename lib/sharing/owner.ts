@@ -81,6 +81,7 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
     this.place = new OwnerSocket(socket, lock, {
       onConnection: (channel) => this.server.accept(channel),
       onError,
+      shelf: () => this.server.shelf.native,
     });
     this.journal = new OwnerJournal(parts, { id: this.id, socket, onError, staged });
     if (recover) {

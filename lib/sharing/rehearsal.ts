@@ -100,23 +100,25 @@ function repliesTo(message: ClientMessage): object[] {
       return [welcome];
     }
     case "attach": {
-      const version = randomId();
-      const attached: Answer<"attached"> = {
-        type: "attached",
-        re: message.id,
-        lease: message.lease,
-        version: {
-          ...{ id: version, set: message.set, number: 1, writable: false, checksum: randomId() },
-          sharing: "ipc",
-        },
+      const version: Answer<"ahead">["version"] = {
+        ...{ id: randomId(), set: message.set, number: 1, writable: false, checksum: randomId() },
+        sharing: "ipc",
+      };
+      const ahead: Answer<"ahead"> = {
+        type: "ahead",
+        version,
         slabs: [{ id: randomId(), device: "0", bytes, sharing: "ipc", handle: `${"A".repeat(86)}==` }],
       };
       const manifest: Answer<"manifest"> = {
         type: "manifest",
-        version,
+        version: version.id,
         tensors: packTensors(rehearsedTensors),
       };
-      return [attached, manifest];
+      const attached: Answer<"attached"> = {
+        type: "attached",
+        ...{ re: message.id, lease: message.lease, version, slabs: [], ahead: true },
+      };
+      return [ahead, manifest, attached];
     }
     case "release": {
       const released: Answer<"released"> = { type: "released", re: message.id, ended: 1 };

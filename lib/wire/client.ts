@@ -1,7 +1,9 @@
 import { CudaIpcError, type ErrorCode } from "../errors.js";
 import type { NativeChannel, NativeFd, NativeGrants } from "../native.js";
+import { AwaitedAhead, type Mappable, type OnAhead, slabMisfit } from "./ahead.js";
 import { clientChecks, ownerChecks } from "./check.js";
 import { Connection, type StartChannel } from "./connection.js";
+import type { EncodedMessage } from "./encode.js";
 import { protocolVersion } from "./limits.js";
 import type {
   Body,
@@ -15,13 +17,11 @@ import type {
 } from "./messages.js";
 import { PendingRequests, type Reply, type SendOptions } from "./pending.js";
 import { replyTypes } from "./replies.js";
-import type { TensorColumns } from "./values.js";
+import type { SlabInfo, TensorColumns, VersionInfo } from "./values.js";
 
+/** Undefined where all of it has come ahead. */
 interface BesideGrant {
-  /** Comes behind it, and is waited for apart. Rejects when the connection is lost before. */
-  manifest: Promise<TensorColumns>;
-  /** Where its slabs may have been opened already. */
-  grants: NativeGrants | undefined;
+  memory: Mappable | undefined;
 }
 
 type Beside<K extends RequestType> = K extends "attach" ? BesideGrant : unknown;
@@ -30,6 +30,8 @@ export type ReplyTo<K extends RequestType = RequestType> = Reply<ReplyMessage<K>
 export interface ClientRequestOptions<K extends RequestType> extends SendOptions {
   /** Told of the reply while its frame is being read, before the next one is. Must not throw. */
   onReply?: (reply: ReplyTo<K>) => void;
+  /** Of an attach: has the memory sent ahead of the reply, unless another attach waits for its own. */
+  onAhead?: OnAhead;
 }
 
 interface ExpectedManifest {
@@ -38,12 +40,22 @@ interface ExpectedManifest {
   readonly reject: (error: CudaIpcError) => void;
 }
 
+/** What a client says of itself. */
+export type Hello = Omit<Body<ClientMessages["hello"]>, "protocol">;
+
+/** A hello made once for many connections. */
+export function helloMessage(hello: Hello): EncodedMessage {
+  return clientChecks.encoded({ type: "hello", protocol: [protocolVersion], ...hello } as { type: string });
+}
+
+const farewell = clientChecks.encoded({ type: "farewell" });
+
 export interface ClientOptions {
   channel: NativeChannel;
   start: StartChannel;
   /** Of the channel. Whoever expects a grant is to end that: by `undo` where the request has failed. */
   grants?: NativeGrants;
-  hello: Omit<Body<ClientMessages["hello"]>, "protocol">;
+  hello: Hello | EncodedMessage;
   /** The callee owns the descriptors. */
   onEvent?(event: OwnerMessages[EventType], fds: NativeFd[]): void;
   /** A request was granted after it had been given up: a lease it made is to be released. */
@@ -55,6 +67,9 @@ export interface ClientOptions {
   saysFarewell?: boolean;
 }
 
+/** What may come before it, from an owner that has not looked at the hello yet, or does not like it. */
+const precedesWelcome: ReadonlySet<string> = new Set(["welcome", "error", "ahead", "manifest"]);
+
 /** A worker's end: says hello at once, so that requests need not wait for the welcome. */
 export class ClientConnection {
   /** Settles with the owner's welcome, or rejects with its refusal. */
@@ -63,6 +78,7 @@ export class ClientConnection {
   private readonly pending: PendingRequests<RequestMessage, Reply<ReplyMessage>>;
   /** What the next frame must be. */
   private expected: ExpectedManifest | undefined;
+  private awaited: AwaitedAhead | undefined;
   private welcomed: ((welcome: OwnerMessages["welcome"]) => void) | undefined;
   private refused!: (error: CudaIpcError) => void;
   /** Why the owner disconnects, if it said so. */
@@ -86,11 +102,11 @@ export class ClientConnection {
       outgoing: clientChecks,
       maxQueuedBytes,
       speaksFirst: true,
-      lastWords: saysFarewell ? { type: "farewell" } : undefined,
+      lastWords: saysFarewell ? farewell : undefined,
       onMessage: (message, fds) => this.receive(message as OwnerMessage, fds),
       onClose: (error) => this.ended(error),
     });
-    this.connection.send({ type: "hello", protocol: [protocolVersion], ...hello });
+    this.connection.sendEncoded("frame" in hello ? hello : helloMessage(hello));
     this.keepAlive();
   }
 
@@ -107,12 +123,16 @@ export class ClientConnection {
   request<K extends RequestType>(
     type: K,
     body: Omit<Body<RequestMessage<K>>, "id">,
-    { fds, onReply, ...options }: ClientRequestOptions<K> = {},
+    { fds, onReply, onAhead, ...options }: ClientRequestOptions<K> = {},
   ): Promise<ReplyTo<K>> {
-    const make = (id: number) => ({ type, id, ...body }) as unknown as RequestMessage;
+    const ahead = onAhead !== undefined && this.awaited === undefined;
+    let awaited: AwaitedAhead | undefined;
+    const make = (id: number) =>
+      ({ type, id, ...body, ...(ahead && { ahead }) }) as unknown as RequestMessage;
     const send = (request: RequestMessage) => {
       if (this.closed) throw this.farewell ?? lost(undefined);
-      if (request.type === "attach") this.options.grants?.expect(request.lease, request.access);
+      if (ahead) this.awaited = awaited = new AwaitedAhead(request.id, onAhead);
+      if (request.type === "attach") this.options.grants?.expect(request.lease, request.access, ahead);
       this.connection.send(request, fds);
     };
     const reply = this.pending.add(
@@ -122,7 +142,10 @@ export class ClientConnection {
       onReply as ((reply: Reply<ReplyMessage>) => void) | undefined,
     );
     this.keepAlive();
-    return reply.finally(() => this.keepAlive()) as unknown as Promise<ReplyTo<K>>;
+    return reply.finally(() => {
+      awaited?.giveUp();
+      this.keepAlive();
+    }) as unknown as Promise<ReplyTo<K>>;
   }
 
   /**
@@ -145,15 +168,18 @@ export class ClientConnection {
   }
 
   private receive(message: OwnerMessage, fds: NativeFd[]): void {
-    if (this.welcomed !== undefined && message.type !== "welcome" && message.type !== "error") {
-      for (const fd of fds) fd.close();
-      throw violation(`The owner must send its welcome before ${message.type}.`);
-    }
     if (this.expected !== undefined && message.type !== "manifest") {
       for (const fd of fds) fd.close();
       throw violation(`The owner's ${message.type} stands where the manifest of a grant must.`);
     }
+    if (this.welcomed !== undefined && !precedesWelcome.has(message.type)) {
+      for (const fd of fds) fd.close();
+      throw violation(`The owner must send its welcome before ${message.type}.`);
+    }
     switch (message.type) {
+      case "ahead":
+        this.receiveAhead(message, fds);
+        return;
       case "manifest":
         this.receiveManifest(message);
         return;
@@ -194,6 +220,7 @@ export class ClientConnection {
   private receiveError({ re, code, message, details }: OwnerMessages["error"]): void {
     const error = new CudaIpcError(code as ErrorCode, message, { details });
     if (re !== null) {
+      this.answered(re);
       this.pending.fail(re, error);
       return;
     }
@@ -201,21 +228,38 @@ export class ClientConnection {
     this.connection.close();
   }
 
+  /** Sent by the owner before it has looked at the request: it may grant something else, or nothing. */
+  private receiveAhead({ version, slabs }: OwnerMessages["ahead"], fds: NativeFd[]): void {
+    const misfit = this.awaited === undefined ? "answers no request" : slabMisfit(slabs, fds.length);
+    if (misfit !== undefined) {
+      for (const fd of fds) fd.close();
+      throw violation(`The owner's ahead ${misfit}.`);
+    }
+    this.awaited!.receive(this.mappable(version, slabs, fds));
+  }
+
+  private mappable(version: VersionInfo, slabs: readonly SlabInfo[], fds: NativeFd[]): Mappable {
+    return { version, slabs, fds, manifest: this.expectManifest(version.id), grants: this.options.grants };
+  }
+
+  private answered(request: number): void {
+    if (this.awaited?.request === request) this.awaited = undefined;
+  }
+
   private receiveReply(message: ReplyMessage, fds: NativeFd[]): void {
-    const misfit = misfitOf(this.pending.request(message.re), message, fds.length);
+    const awaited = this.awaited?.request === message.re ? this.awaited : undefined;
+    const misfit = misfitOf(this.pending.request(message.re), message, fds.length, awaited);
     if (misfit !== undefined) {
       for (const fd of fds) fd.close();
       throw violation(`The owner's ${message.type} ${misfit}.`);
     }
+    this.answered(message.re);
     if (message.type !== "attached") {
       this.pending.succeed(message.re, { message, fds });
       return;
     }
-    const beside: BesideGrant = {
-      manifest: this.expectManifest(message.version.id),
-      grants: this.options.grants,
-    };
-    this.pending.succeed(message.re, { message, fds, ...beside } as Reply<ReplyMessage>);
+    const memory = message.ahead ? undefined : this.mappable(message.version, message.slabs, fds);
+    this.pending.succeed(message.re, { message, fds, memory } as Reply<ReplyMessage>);
   }
 
   private expectManifest(version: string): Promise<TensorColumns> {
@@ -247,15 +291,18 @@ export class ClientConnection {
 }
 
 /** What is wrong with a reply beyond its schema. How many descriptors a hand-over carries its receiver checks. */
-function misfitOf(request: RequestMessage | undefined, reply: ReplyMessage, fds: number): string | undefined {
+function misfitOf(
+  request: RequestMessage | undefined,
+  reply: ReplyMessage,
+  fds: number,
+  awaited: AwaitedAhead | undefined,
+): string | undefined {
   if (request === undefined || replyTypes[request.type] !== reply.type) return "answers no request";
   if (reply.type !== "attached") return undefined;
   const { lease, slabs } = reply;
   if (lease !== (request as RequestMessage<"attach">).lease) return "grants another lease than was asked for";
-  const vmm = slabs.filter(({ sharing }) => sharing === "vmm");
-  if (vmm.length !== fds) return `describes ${vmm.length} vmm slabs and carries ${fds} descriptors`;
-  const wrong = slabs.find(({ sharing, handle }) => (handle === null) !== (sharing === "vmm"));
-  return wrong && `describes a slab of ${wrong.sharing} with ${wrong.handle === null ? "no" : "a"} handle`;
+  if (!reply.ahead) return slabMisfit(slabs, fds);
+  return awaited === undefined ? "refers to what was never asked for" : awaited.misfitOf(reply);
 }
 
 function lost(cause: CudaIpcError | undefined): CudaIpcError {

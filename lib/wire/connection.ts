@@ -27,7 +27,7 @@ export interface ConnectionOptions {
    */
   speaksFirst?: boolean;
   /** What the channel says for this side, from its first message on, if its thread ends before the connection. */
-  lastWords?: { type: string };
+  lastWords?: EncodedMessage;
 }
 
 /** Whatever was thrown, with a code to tell the peer. */
@@ -148,7 +148,7 @@ export class Connection {
     this.opening = undefined;
     if (this.finished) return;
     const { lastWords } = this.options;
-    if (lastWords !== undefined) this.channel.lastWords(encodeFrame({ fds: 0, ...lastWords }));
+    if (lastWords !== undefined) this.channel.lastWords(lastWords.frame);
     this.start();
   }
 

@@ -53,6 +53,8 @@ export const clientSchemas = {
     access,
     /** Chosen by the client, so that a lease whose reply is lost can be returned. */
     lease: id,
+    /** Whether the memory may be sent ahead of the answer. One such request at a time. Absent: no. */
+    ahead: Type.Optional(Type.Boolean()),
   }),
   retain: request("retain", { lease: id, newLease: id }),
   release: request("release", { leases }),
@@ -101,8 +103,21 @@ export const ownerSchemas = {
     lease: id,
     version: versionInfo,
     slabs: Type.Array(slabInfo),
+    /** Whether slabs, descriptors and manifest have come ahead, and none come here. Absent: no. */
+    ahead: Type.Optional(Type.Boolean()),
   }),
-  /** The frame behind every `attached`: a client has the memory mapped while this is on its way. */
+  /**
+   * To a request that may have something sent ahead, before the owner has looked at it: what it will be granted, as a
+   * rule. It counts for nothing before `attached` says so.
+   */
+  ahead: Type.Object({
+    type: Type.Literal("ahead"),
+    /** One for each `vmm` slab, in their order. */
+    fds: descriptors,
+    version: versionInfo,
+    slabs: Type.Array(slabInfo),
+  }),
+  /** The frame behind every `ahead`, and every `attached` that brings slabs: they are mapped while this is on its way. */
   manifest: message("manifest", { version: id, tensors: columns }),
   retained: reply("retained", { lease: id }),
   released: reply("released", { ended: count }),

@@ -68,10 +68,10 @@ serve({
   hello: (changes) => void socket.write(frame({ ...hello, ...changes })),
   next: nextMessage,
   /** Asks for a lease; whose reply is read only when the test asks for the next message. */
-  requestAttach(set, lease = randomBytes(16).toString("hex")) {
+  requestAttach(set, lease = randomBytes(16).toString("hex"), changes = {}) {
     const id = nextRequest++;
-    const request = { type: "attach", fds: 0, id, set, version: null, checksum: null, access: "read", lease };
-    socket.write(frame(request));
+    const request = { type: "attach", id, set, version: null, checksum: null, access: "read", lease };
+    socket.write(frame({ fds: 0, ...request, ...changes }));
     return lease;
   },
   release(leases) {

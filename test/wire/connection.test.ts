@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { CudaIpcError } from "../../dist/lib/errors.js";
 import type { NativeFd } from "../../dist/lib/native.js";
 import { ownerChecks } from "../../dist/lib/wire/check.js";
-import { ClientConnection, type ClientOptions } from "../../dist/lib/wire/client.js";
+import { ClientConnection, type ClientOptions, type ReplyTo } from "../../dist/lib/wire/client.js";
 import { encodeFrame } from "../../dist/lib/wire/encode.js";
 import { type RequestHandlers, ServerConnection, type ServerOptions } from "../../dist/lib/wire/server.js";
 import { example } from "./examples.js";
@@ -124,9 +124,9 @@ describe("requests", () => {
     const attaching = worker.request("attach", attachBody);
     const releasing = worker.request("release", { leases: one });
     expect(await worker.welcome).toMatchObject(welcomeBody);
-    const { message, fds, manifest: tensors } = await attaching;
+    const { message, fds, memory } = await attaching;
     expect(message).toMatchObject({ type: "attached", ...attachedBody });
-    expect(await tensors).toEqual(manifest.tensors);
+    expect(await memory!.manifest).toEqual(manifest.tensors);
     expect(fds).toHaveLength(1);
     expect((await releasing).message.ended).toBe(1);
     fds[0]!.close();
@@ -445,9 +445,9 @@ describe("peers that break the protocol", () => {
   ])("an owner that sends %s where a grant's manifest must stand is left", async (_, message) => {
     const slab = new FakeFd();
     const { worker, near, closed } = connect({ attach: () => ({ body: attachedBody, fds: [slab] }) });
-    const { fds, manifest: tensors } = await worker.request("attach", attachBody);
+    const { fds, memory } = await worker.request("attach", attachBody);
     near.deliver(encodeFrame(message), []);
-    await expect(tensors).rejects.toThrow(coded("CONNECTION_LOST"));
+    await expect(memory!.manifest).rejects.toThrow(coded("CONNECTION_LOST"));
     expect(closed.client).toHaveBeenCalledExactlyOnceWith(coded("PROTOCOL"));
     for (const fd of [...fds, slab]) fd.close();
   });
@@ -455,11 +455,11 @@ describe("peers that break the protocol", () => {
   test("a reply is told of before the frame behind it is read", async () => {
     const order: string[] = [];
     const { worker } = connect({ attach: () => ({ body: { ...attachedBody, slabs: [] }, following }) });
-    const onReply = ({ manifest: tensors }: { manifest: Promise<unknown> }) => {
+    const onReply = ({ memory }: ReplyTo<"attach">) => {
       order.push("granted");
-      tensors.then(() => order.push("manifest"));
+      memory!.manifest.then(() => order.push("manifest"));
     };
-    await (await worker.request("attach", attachBody, { onReply })).manifest;
+    await (await worker.request("attach", attachBody, { onReply })).memory!.manifest;
     expect(order).toEqual(["granted", "manifest"]);
   });
 

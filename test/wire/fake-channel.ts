@@ -56,6 +56,8 @@ export class FakeChannel implements NativeChannel {
     for (const [bytes, fds] of fake.early.splice(0)) fake.deliver(bytes, fds);
   };
 
+  takeAhead(): undefined {}
+
   lastWords(bytes: Uint8Array): void {
     this.words = bytes;
   }

@@ -1,0 +1,48 @@
+import { type NativeShelf, native } from "../native.js";
+import type { Catalog, CatalogEntry } from "./catalog.js";
+import { aheadOf } from "./grant.js";
+
+/**
+ * The current versions, ready to be sent ahead to whoever attaches: the epoll thread does so before this thread has
+ * looked at the request, and the worker has the memory mapped meanwhile. Nothing is counted by that: whether there is a
+ * lease, and on what, the ledger decides. What lies here keeps its memory, so it is taken off before that is handed back.
+ */
+export class Shelf {
+  /** For whatever connections are accepted with. */
+  readonly native: NativeShelf;
+  private closed = false;
+
+  /** `uids`: users whose processes are served. */
+  constructor(
+    private readonly catalog: Catalog,
+    uids: readonly number[],
+  ) {
+    this.native = native.createShelf(uids);
+    for (const entry of catalog.list()) this.show(entry);
+    catalog.on("supplied", (entry) => this.show(entry));
+    catalog.on("leaving", (entry) => this.remove(entry));
+  }
+
+  /** Puts the version there, if it is the one that its set's name stands for. */
+  show(entry: CatalogEntry): void {
+    const { set, id, checksum } = entry;
+    if (this.closed) return;
+    if (entry.presence !== "present" || this.catalog.current(set) !== entry) return;
+    try {
+      const { frames, fds } = aheadOf(entry);
+      this.native.put(set, id, checksum, frames, fds);
+    } catch {
+      // Its list of tensors is too long for a frame, or no descriptor is left: it is not needed to attach.
+    }
+  }
+
+  remove({ set, id }: CatalogEntry): void {
+    this.native.remove(set, id);
+  }
+
+  /** Nothing is sent ahead any more, and no memory kept. */
+  close(): void {
+    this.closed = true;
+    this.native.clear();
+  }
+}

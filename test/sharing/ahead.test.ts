@@ -1,0 +1,160 @@
+// What an owner sends ahead of a grant, and what becomes of it when the grant is another one, or none.
+import { randomBytes } from "node:crypto";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
+import { attach, type Owner } from "../../dist/lib/index.js";
+import { native } from "../../dist/lib/native.js";
+import { Granting } from "../../dist/lib/sharing/granting.js";
+import { type Child, startChild } from "../helpers/child.js";
+import { expectMemoryBack, freeMemory } from "../helpers/memory.js";
+import { block, MIB, sharings, someTensors, startOwner } from "../helpers/sharing.js";
+
+type Messages = { type: string; version?: { id: string }; ahead?: boolean; slabs?: object[]; fds: number }[];
+
+/** A peer that has been welcomed. */
+async function welcomedPeer(owner: Owner): Promise<Child> {
+  const peer = startChild("peer.cjs");
+  await peer.call("connect", owner.socket);
+  await peer.call("hello");
+  expect(await peer.call("next")).toMatchObject({ type: "welcome" });
+  return peer;
+}
+
+/** What the peer is told until it has an answer. */
+async function askedBy(peer: Child, set: string, changes: object = {}): Promise<Messages> {
+  const lease = randomBytes(16).toString("hex");
+  await peer.call("requestAttach", set, lease, { ahead: true, ...changes });
+  const messages: Messages = [];
+  for (;;) {
+    const message = await peer.call<Messages[number]>("next");
+    messages.push(message);
+    if (message.type === "error") return messages;
+    if (message.type === "attached" && !message.ahead) messages.push(await peer.call("next"));
+    if (message.type === "attached") {
+      await peer.call("release", [lease]);
+      expect(await peer.call("next")).toMatchObject({ type: "released", ended: 1 });
+      return messages;
+    }
+  }
+}
+
+const types = (messages: Messages) => messages.map(({ type }) => type);
+const inAdvance = ["ahead", "manifest", "attached"];
+const afterwards = ["attached", "manifest"];
+
+/** Makes the owner look at requests for leases as if they came when `work` is done, which sees them first. */
+function beforeGrants(work: () => void): void {
+  const { attach: grant } = Granting.prototype;
+  const spy = vi.spyOn(Granting.prototype, "attach").mockImplementation(function (this: Granting, ...args) {
+    spy.mockRestore();
+    work();
+    return grant.apply(this, args);
+  });
+  onTestFinished(() => spy.mockRestore());
+}
+
+describe.each(sharings)("%s", (sharing) => {
+  test("the current version comes ahead, and the grant refers to it", async () => {
+    const owner = await startOwner();
+    const version = await owner.load("llm", someTensors(), { sharing });
+    const peer = await welcomedPeer(owner);
+    const messages = await askedBy(peer, "llm");
+    expect(types(messages)).toEqual(inAdvance);
+    expect(messages[0]).toMatchObject({ version: { id: version.id }, fds: sharing === "vmm" ? 1 : 0 });
+    expect(messages[0]!.slabs).toHaveLength(1);
+    expect(messages[2]).toMatchObject({ version: { id: version.id }, slabs: [], fds: 0, ahead: true });
+  });
+
+  test("a new version takes the place of the one before; a withdrawn set has none", async () => {
+    const owner = await startOwner();
+    const first = await owner.load("llm", someTensors(), { sharing, pinned: true });
+    const second = await owner.load("llm", someTensors(2), { sharing });
+    const peer = await welcomedPeer(owner);
+    expect((await askedBy(peer, "llm"))[0]).toMatchObject({ type: "ahead", version: { id: second.id } });
+    await owner.rollback("llm", first.id);
+    expect((await askedBy(peer, "llm"))[0]).toMatchObject({ type: "ahead", version: { id: first.id } });
+    await owner.retire("llm");
+    expect(types(await askedBy(peer, "llm"))).toEqual(["error"]);
+    first.unpin();
+  });
+
+  test("who names a version, or a checksum, is sent that ahead or nothing", async () => {
+    const owner = await startOwner();
+    const first = await owner.load("llm", someTensors(), { sharing, pinned: true });
+    const second = await owner.load("llm", someTensors(2), { sharing });
+    const peer = await welcomedPeer(owner);
+    expect(types(await askedBy(peer, "llm", { version: first.id }))).toEqual(afterwards);
+    expect(types(await askedBy(peer, "llm", { version: second.id }))).toEqual(inAdvance);
+    expect(types(await askedBy(peer, "llm", { checksum: second.checksum }))).toEqual(inAdvance);
+    expect(types(await askedBy(peer, "llm", { checksum: first.checksum }))).toEqual(["error"]);
+    expect(types(await askedBy(peer, "llm", { ahead: false }))).toEqual(afterwards);
+    first.unpin();
+  });
+
+  test("memory is handed back as if it were not kept ready", async () => {
+    const before = await freeMemory();
+    const owner = await startOwner();
+    const version = await owner.load("llm", block(8 * MIB), { sharing });
+    await owner.load("llm", block(4 * MIB), { sharing });
+    await version.whenFreed();
+    await owner.retire("llm");
+    await expectMemoryBack(before);
+  });
+
+  test("a refusal leaves nothing of what came ahead", async () => {
+    const owner = await startOwner();
+    await owner.load("llm", someTensors(), { sharing });
+    const refused = attach("llm", { socket: owner.socket, access: "readwrite" });
+    await expect(refused).rejects.toMatchObject({ code: "ERR_CUDA_IPC_NOT_WRITABLE" });
+    expect(native.mappingStatistics()).toEqual({ mappings: 0, references: 0 });
+  });
+
+  test("what was replaced between is not what is attached", async () => {
+    const owner = await startOwner();
+    const first = await owner.load("llm", someTensors(), { sharing, pinned: true });
+    const second = await owner.load("llm", someTensors(2), { sharing });
+    let turned: Promise<unknown> | undefined;
+    beforeGrants(() => {
+      turned = owner.rollback("llm", first.id);
+    });
+    await using weights = await attach("llm", { socket: owner.socket });
+    await turned;
+    expect(weights.version.id).toBe(first.id);
+    expect(await weights.tensor("floats").toHost()).toEqual(someTensors().floats);
+    expect(native.mappingStatistics()).toEqual({ mappings: 1, references: 1 });
+    expect(second.refCount).toBe(0);
+    first.unpin();
+  });
+
+  test("what was withdrawn between is not attached", async () => {
+    const owner = await startOwner();
+    const version = await owner.load("llm", someTensors(), { sharing });
+    let retired: Promise<void> | undefined;
+    beforeGrants(() => {
+      retired = owner.retire("llm");
+    });
+    const refused = attach("llm", { socket: owner.socket });
+    await expect(refused).rejects.toMatchObject({ code: "ERR_CUDA_IPC_NO_SET" });
+    expect(native.mappingStatistics()).toEqual({ mappings: 0, references: 0 });
+    await retired;
+    await version.whenFreed();
+  });
+
+  test("whoever gives up while the owner looks keeps nothing", async () => {
+    const owner = await startOwner();
+    const version = await owner.load("llm", someTensors(), { sharing });
+    const abort = new AbortController();
+    beforeGrants(() => abort.abort(new Error("enough")));
+    await expect(attach("llm", { socket: owner.socket, signal: abort.signal })).rejects.toThrow("enough");
+    await version.waitForRefCount((count) => count === 0);
+  });
+});
+
+test("many attaches at once share what comes ahead of one of them", async () => {
+  const owner = await startOwner();
+  const version = await owner.load("llm", someTensors());
+  const all = await Promise.all(Array.from({ length: 20 }, () => attach("llm", { socket: owner.socket })));
+  expect(version.refCount).toBe(20);
+  for (const weights of all) expect(await weights.tensor("floats").toHost()).toEqual(someTensors().floats);
+  await Promise.all(all.map((weights) => weights.release()));
+  expect(version.refCount).toBe(0);
+});
