@@ -1,4 +1,6 @@
-// What native code reads of the wire: frames in chunks of any size, and the memory that a grant names.
+// What native code reads of the wire: frames in chunks of any size, the memory that a grant names, and what a
+// client asks for.
+#include "wire/attach_request.h"
 #include "wire/frame_scan.h"
 #include "wire/grant.h"
 #include "wire/json_reader.h"
@@ -23,6 +25,15 @@ const std::string kAttached =
     R"({"handle":")" +
     kHandle +
     R"(","bytes":9007199254740991,"device":"GPU-2","id":"ffffffffffffffffffffffffffffffff","sharing":"ipc"}]})";
+
+const std::string kAttach =
+    R"({"fds":0,"type":"attach","id":1,"set":"llm","version":"v1","checksum":"c1","access":"read","lease":"00ff","ahead":true})";
+
+std::string with(std::string text, const std::string& part, const std::string& other) {
+  const size_t at = text.find(part);
+  CHECK(at != std::string::npos);
+  return text.replace(at, part.size(), other);
+}
 
 std::string framed(const std::string& text) {
   const auto size = static_cast<uint32_t>(text.size());
@@ -68,17 +79,92 @@ void whatever_else_comes_is_left_to_javascript() {
   CHECK(!declared_descriptors("{\"fds\":99999999999999999999}"));
 }
 
+void what_comes_ahead_is_read_as_a_grant_is() {
+  const std::string slabs = kAttached.substr(kAttached.find("\"slabs\":[{"));
+  const std::optional<Grant> ahead =
+      read_grant(R"({"fds":1,"type":"ahead","version":{"set":"a","type":"attached","lease":"1"},)" + slabs);
+  CHECK(ahead && ahead->ahead && ahead->lease.empty() && ahead->slabs.size() == 2);
+  const std::optional<Grant> grant =
+      read_grant(R"({"fds":0,"type":"attached","re":1,"ahead":true,"lease":"00ff","slabs":[]})");
+  CHECK(grant && !grant->ahead && grant->lease == "00ff" && grant->slabs.empty());
+  CHECK(!read_grant(kAttached)->ahead);
+  // Which lease it is for is not for the owner to say.
+  CHECK(!read_grant(R"({"fds":0,"type":"ahead","lease":"00ff","slabs":[]})"));
+  CHECK(!read_grant(R"({"fds":0,"type":"attach","ahead":true,"slabs":[]})"));
+}
+
+void a_request_is_read() {
+  const std::optional<AttachRequest> request = read_attach_request(kAttach);
+  CHECK(request && request->set == "llm" && request->version == "v1" && request->checksum == "c1");
+  CHECK(request->lease == "00ff" && request->ahead);
+  const auto any = read_attach_request(with(with(kAttach, "\"v1\"", "null"), "\"c1\"", "null"));
+  CHECK(any && !any->version && !any->checksum);
+  CHECK(!read_attach_request(with(kAttach, "true", "false"))->ahead);
+  CHECK(!read_attach_request(with(kAttach, ",\"ahead\":true", ""))->ahead);
+  CHECK(read_attach_request(" { \"lease\" : \"1\" , \"type\" : \"attach\", \"set\" :\"\xc3\xa4\" }")->set ==
+        "\xc3\xa4");
+  // The longest of names is read; a frame as long as an offer is not.
+  CHECK(read_attach_request(with(kAttach, "llm", std::string(768, 'x'))));
+  CHECK(!read_attach_request(with(kAttach, "llm", std::string(5000, 'x'))));
+}
+
+void requests_that_are_not_as_expected_are_left_to_javascript() {
+  for (const auto& [part, other] :
+       std::vector<std::pair<std::string, std::string>>{{"\"attach\"", "\"attached\""},
+                                                        {"\"attach\"", "\"retain\""},
+                                                        {"\"llm\"", "\"l\\u006cm\""},
+                                                        {"\"llm\"", "\"\""},
+                                                        {"\"llm\"", "null"},
+                                                        {"\"00ff\"", "\"\\u0030\""},
+                                                        {"\"00ff\"", "7"},
+                                                        {"\"v1\"", "\"\\n\""},
+                                                        {"\"v1\"", "1"},
+                                                        {"\"c1\"", "false"},
+                                                        {"true", "1"},
+                                                        {"true", "\"true\""},
+                                                        {"\"lease\":\"00ff\",", ""},
+                                                        {"\"set\":\"llm\",", ""},
+                                                        {"}", ""}})
+    CHECK(!read_attach_request(with(kAttach, part, other)));
+  // Within an offer, wherever it says so.
+  CHECK(
+      !read_attach_request(R"({"fds":1,"type":"offer","version":{"type":"attach","set":"a","lease":"1"}})"));
+}
+
+void a_hello_is_told_from_the_rest() {
+  CHECK(is_hello(R"({"fds":0,"type":"hello","protocol":[1],"client":{"name":"a","version":"1"}})"));
+  CHECK(!is_hello(kAttach) && !is_hello("") && !is_hello("{\"fds\":0,\"type\":\"hello\""));
+  CHECK(!is_hello(R"({"fds":0,"type":"retain","x":{"type":"hello"}})"));
+}
+
+std::string damaged(const std::string& text, std::mt19937& random) {
+  std::string other = text;
+  for (int change = 0; change < 3; ++change) other[random() % other.size()] = "{}[]\",:\\0an "[random() % 12];
+  return other;
+}
+
 // For the sanitizers: nothing is read beyond what is there.
-void broken_grants_harm_nobody() {
+void broken_messages_harm_nobody() {
   std::mt19937 random(7);
+  const auto exactly = [](const std::string& text, size_t size) {
+    return std::vector<char>(text.begin(), text.begin() + static_cast<long>(size));
+  };
   for (size_t size = 0; size < kAttached.size(); ++size) {
-    const std::vector<char> exact(kAttached.begin(), kAttached.begin() + static_cast<long>(size));
+    const std::vector<char> exact = exactly(kAttached, size);
     CHECK(!read_grant({exact.data(), exact.size()}));
   }
+  for (size_t size = 0; size < kAttach.size(); ++size) {
+    const std::vector<char> exact = exactly(kAttach, size);
+    CHECK(!read_attach_request({exact.data(), exact.size()}));
+  }
   for (int round = 0; round < 20000; ++round) {
-    std::vector<char> text(kAttached.begin(), kAttached.end());
-    for (int change = 0; change < 3; ++change) text[random() % text.size()] = "{}[]\",:\\0an "[random() % 12];
-    read_grant({text.data(), text.size()});
+    const std::string grant = damaged(kAttached, random);
+    const std::vector<char> exact = exactly(grant, grant.size());
+    read_grant({exact.data(), exact.size()});
+    const std::string request = damaged(kAttach, random);
+    const std::vector<char> other = exactly(request, request.size());
+    read_attach_request({other.data(), other.size()});
+    is_hello({other.data(), other.size()});
   }
 }
 
@@ -123,6 +209,7 @@ void values_are_passed_over() {
        {"1", "-1.5e3", "true", "\"a\\\"]\"", "[1,[2,\"]\"],{}]", "{\"a\":[{\"b\":\"}\"}]}"}) {
     const std::string first = value + ",9";
     CHECK(JsonReader(first).skip());
+    if (value == "true") CHECK(JsonReader(first).boolean() == true && !JsonReader("tru").boolean());
     int count = 0;
     const std::string text = "[" + value + "," + value + "]";
     JsonReader both(text);
@@ -137,7 +224,11 @@ int main() {
   a_grant_is_read();
   space_and_order_do_not_matter();
   whatever_else_comes_is_left_to_javascript();
-  broken_grants_harm_nobody();
+  what_comes_ahead_is_read_as_a_grant_is();
+  a_request_is_read();
+  requests_that_are_not_as_expected_are_left_to_javascript();
+  a_hello_is_told_from_the_rest();
+  broken_messages_harm_nobody();
   frames_are_found_in_their_chunk();
   any_cut_leaves_the_scan_aligned();
   bytes_have_their_length();
