@@ -1,4 +1,5 @@
-// What an owner grants is opened when its reply arrives, before anything here has read it.
+// What an owner grants is opened when its reply arrives, before anything here has read it; and what it sends
+// ahead of that, when that does.
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { writeFileSync } from "node:fs";
@@ -7,9 +8,16 @@ import path from "node:path";
 import { Worker } from "node:worker_threads";
 import { beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
 import { attach } from "../../dist/lib/index.js";
-import { type NativeChannel, type NativeGrants, type NativeSlab, native } from "../../dist/lib/native.js";
+import {
+  type NativeChannel,
+  type NativeFd,
+  type NativeGrants,
+  type NativeSlab,
+  native,
+} from "../../dist/lib/native.js";
 import { clientOf } from "../../dist/lib/sharing/owner-client.js";
 import { encodeFrame } from "../../dist/lib/wire/encode.js";
+import { Changes } from "../channel/helpers.js";
 import { hostMachine, startHostOwner, startHostWorker } from "../helpers/host.js";
 import { inspect } from "../helpers/inspect.js";
 import { endAfterOwners } from "../helpers/leaks.js";
@@ -20,6 +28,8 @@ const nothing = { mappings: 0, references: 0 };
 const one = { mappings: 1, references: 1 };
 const opened = () => inspect.watchFor(native.mappingStatistics, ({ references }) => references === 1);
 const bytes = 2 * 1024 * 1024;
+/** What a grant says that something has gone ahead of. */
+const granted = { fds: 0, slabs: [], ahead: true };
 const id = () => randomBytes(16).toString("hex");
 
 let uuid: string;
@@ -34,6 +44,13 @@ interface Granting {
   grants: NativeGrants;
   /** Sends the grant, and settles when it has come to JavaScript too: what was to begin has. */
   grant(change?: object): Promise<void>;
+  /** The same for what comes ahead of it. */
+  ahead(change?: object): Promise<void>;
+  /** The same for frames that are made like these, in one piece. */
+  send(frames: Buffer[], fds?: NativeFd[]): Promise<void>;
+  attachedFrame(change?: object): Buffer;
+  aheadFrames(change?: object): Buffer[];
+  fds: NativeFd[];
   source(change?: object): Parameters<NativeGrants["open"]>[2];
 }
 
@@ -45,8 +62,16 @@ async function granting(sharing: "vmm" | "ipc"): Promise<Granting> {
   const [near, farFd] = native.socketPair();
   const far = native.adoptChannel(farFd);
   const grants = native.watchGrants(near);
-  const came = new Promise<void>((resolve) => {
-    native.startChannel(near, { onData: () => resolve(), onDrain: () => {}, onClose: () => {} });
+  const changes = new Changes();
+  let [sent, received] = [0, 0];
+  native.startChannel(near, {
+    onData(bytes, fds) {
+      for (const fd of fds) fd.close();
+      received += bytes.length;
+      changes.changed();
+    },
+    onDrain: () => {},
+    onClose: () => {},
   });
   near.ref();
   endAfterOwners(async () => {
@@ -57,15 +82,23 @@ async function granting(sharing: "vmm" | "ipc"): Promise<Granting> {
   });
   const handle = slab.handle;
   const fds = fd === undefined ? [] : [fd];
+  const slabs = [{ id: slabId, device: uuid, bytes, sharing, handle: handle?.toString("base64") ?? null }];
+  const send = (frames: Buffer[], fds: NativeFd[] = []) => {
+    const all = Buffer.concat(frames);
+    far.send(all, fds);
+    sent += all.length;
+    return changes.until(() => received === sent);
+  };
+  const attachedFrame = (change = {}) =>
+    encodeFrame({ fds: fds.length, type: "attached", re: 1, lease, slabs, ...change });
+  const aheadFrames = (change = {}) => [
+    encodeFrame({ fds: fds.length, type: "ahead", version: { id: "1" }, slabs, ...change }),
+    encodeFrame({ fds: 0, type: "manifest", tensors: [] }),
+  ];
   return {
-    ...{ lease, slabId, slab, grants },
-    grant(change = {}) {
-      const slabs = [
-        { id: slabId, device: uuid, bytes, sharing, handle: handle?.toString("base64") ?? null },
-      ];
-      far.send(encodeFrame({ fds: fds.length, type: "attached", re: 1, lease, slabs, ...change }), fds);
-      return came;
-    },
+    ...{ lease, slabId, slab, grants, fds, send, attachedFrame, aheadFrames },
+    grant: (change = {}) => send([attachedFrame(change)], "slabs" in change ? [] : fds),
+    ahead: (change = {}) => send(aheadFrames(change), fds),
     source: (change = {}) => ({
       ...{ id: Buffer.from(slabId, "hex"), uuid, bytes, access: "read", fd, handle },
       ...change,
@@ -87,7 +120,7 @@ async function acceptOne(): Promise<[string, Promise<NativeChannel>]> {
 describe.each(sharings)("%s", (sharing) => {
   test("a granted slab is opened before anybody asks for it", async () => {
     const { grants, lease, grant, source } = await granting(sharing);
-    grants.expect(lease, "read");
+    grants.expect(lease, "read", false);
     await grant();
     expect(await opened()).toEqual(one);
     const mapping = await grants.open(lease, 0, source());
@@ -100,7 +133,7 @@ describe.each(sharings)("%s", (sharing) => {
 
   test("what nobody takes over is undone", async () => {
     const { grants, lease, grant, source } = await granting(sharing);
-    grants.expect(lease, "read");
+    grants.expect(lease, "read", false);
     await grant();
     const undone = grants.end(lease);
     expect(undone).toBeInstanceOf(Promise);
@@ -116,7 +149,7 @@ describe.each(sharings)("%s", (sharing) => {
     ["on another device", { uuid: "GPU-0" }],
   ])("an opening is not taken for one %s", async (_, change) => {
     const { grants, lease, grant, source } = await granting(sharing);
-    grants.expect(lease, "read");
+    grants.expect(lease, "read", false);
     await grant();
     expect(grants.open(lease, 0, source(change))).toBeUndefined();
     expect(grants.open(lease, 1, source())).toBeUndefined();
@@ -126,8 +159,8 @@ describe.each(sharings)("%s", (sharing) => {
 
   test("nothing is opened that is not expected, or not any more", async () => {
     const { grants, lease, grant, source } = await granting(sharing);
-    grants.expect(id(), "read");
-    grants.expect(lease, "read");
+    grants.expect(id(), "read", false);
+    grants.expect(lease, "read", false);
     grants.end(lease);
     await grant();
     expect(grants.open(lease, 0, source())).toBeUndefined();
@@ -136,33 +169,162 @@ describe.each(sharings)("%s", (sharing) => {
 
   test("nothing is opened for a grant that does not say whose its descriptors are", async () => {
     const { grants, lease, grant, source } = await granting(sharing);
-    grants.expect(lease, "read");
+    grants.expect(lease, "read", false);
     await grant({ fds: sharing === "vmm" ? 0 : 1 });
     expect(grants.open(lease, 0, source())).toBeUndefined();
     expect(grants.end(lease)).toBeUndefined();
   });
 
-  test("what a thread has begun when it ends is undone", async () => {
+  test("what comes ahead is opened for the lease that is expected so, and not again when that is granted", async () => {
+    const { grants, lease, ahead, grant, source } = await granting(sharing);
+    grants.expect(lease, "read", true);
+    await ahead();
+    expect(await opened()).toEqual(one);
+    await grant(granted);
+    const mapping = await grants.open(lease, 0, source());
+    expect(mapping).toMatchObject({ device: 0, bytes });
+    expect(grants.open(lease, 0, source())).toBeUndefined();
+    expect(grants.end(lease)).toBeUndefined();
+    await mapping!.close();
+    expect(native.mappingStatistics()).toEqual(nothing);
+  });
+
+  test("nor when the grant names memory itself", async () => {
+    const { grants, lease, ahead, grant, source } = await granting(sharing);
+    grants.expect(lease, "read", true);
+    await ahead();
+    await grant();
+    await grant();
+    expect(await opened()).toEqual(one);
+    const mapping = await grants.open(lease, 0, source());
+    expect(grants.open(lease, 0, source())).toBeUndefined();
+    expect(grants.end(lease)).toBeUndefined();
+    await mapping!.close();
+    expect(native.mappingStatistics()).toEqual(nothing);
+  });
+
+  test("all of it may arrive in one piece, behind a welcome and before another grant", async () => {
+    const { grants, lease, slab, send, aheadFrames, attachedFrame, fds, source } = await granting(sharing);
+    const other = await granting(sharing);
+    const [three, seven] = [3, 7];
+    await native.memset(0, slab.devicePointer, three, 1, 16);
+    await native.memset(0, other.slab.devicePointer, seven, 1, 16);
+    grants.expect(lease, "read", true);
+    grants.expect(other.lease, "read", false);
+    const welcome = encodeFrame({ fds: 0, type: "welcome", protocol: 1 });
+    await send(
+      [welcome, ...aheadFrames(), attachedFrame(granted), other.attachedFrame()],
+      [...fds, ...other.fds],
+    );
+    const mappings = await Promise.all([
+      grants.open(lease, 0, source()),
+      grants.open(other.lease, 0, other.source()),
+    ]);
+    const values = mappings.map(async (mapping) => {
+      const buffer = Buffer.alloc(1);
+      await native.memcpyDtoH(0, buffer, mapping!.devicePointer);
+      return buffer[0];
+    });
+    expect(await Promise.all(values)).toEqual([three, seven]);
+    for (const mapping of mappings) await mapping!.close();
+  });
+
+  test("what came ahead is undone when no grant follows", async () => {
+    const { grants, lease, ahead, send, source } = await granting(sharing);
+    grants.expect(lease, "read", true);
+    await ahead();
+    await send([encodeFrame({ fds: 0, type: "error", re: 1, code: "ERR_CUDA_IPC_RETIRED", message: "" })]);
+    expect(await opened()).toEqual(one);
+    await grants.end(lease);
+    expect(native.mappingStatistics()).toEqual(nothing);
+    expect(grants.open(lease, 0, source())).toBeUndefined();
+  });
+
+  test("what came ahead of another version is not taken, and undone", async () => {
+    const { grants, lease, ahead, grant, source } = await granting(sharing);
+    grants.expect(lease, "read", true);
+    await ahead();
+    await grant({ re: 2 });
+    expect(grants.open(lease, 0, source({ id: randomBytes(16) }))).toBeUndefined();
+    await grants.end(lease);
+    expect(native.mappingStatistics()).toEqual(nothing);
+  });
+
+  test("what comes ahead is for the last lease that is expected so, once", async () => {
+    const { grants, lease, ahead, source } = await granting(sharing);
+    const before = id();
+    grants.expect(before, "read", true);
+    grants.expect(lease, "read", true);
+    grants.expect(id(), "read", false);
+    await ahead();
+    await ahead();
+    expect(grants.open(before, 0, source())).toBeUndefined();
+    expect(grants.end(before)).toBeUndefined();
+    await grants.end(lease);
+    await ahead();
+    expect(grants.end(lease)).toBeUndefined();
+    expect(native.mappingStatistics()).toEqual(nothing);
+  });
+
+  test.each<[string, (grants: NativeGrants, lease: string) => void]>([
+    ["when no lease is expected so", (grants, lease) => grants.expect(lease, "read", false)],
+    [
+      "when one is not any more",
+      (grants, lease) => {
+        grants.expect(lease, "read", true);
+        grants.end(lease);
+      },
+    ],
+    [
+      "when that is expected anew, without",
+      (grants, lease) => {
+        grants.expect(lease, "read", true);
+        grants.expect(lease, "read", false);
+      },
+    ],
+  ])("nothing is opened of what comes ahead %s", async (_, expecting) => {
+    const { grants, lease, ahead, source } = await granting(sharing);
+    expecting(grants, lease);
+    await ahead();
+    expect(grants.open(lease, 0, source())).toBeUndefined();
+    expect(grants.end(lease)).toBeUndefined();
+  });
+
+  test.each<[string, object]>([
+    ["does not say whose its descriptors are", { fds: sharing === "vmm" ? 0 : 1 }],
+    ["names a lease", { lease: "00" }],
+  ])("nothing is opened of what comes ahead and %s", async (_, change) => {
+    const { grants, lease, ahead } = await granting(sharing);
+    grants.expect(lease, "read", true);
+    await ahead(change);
+    expect(grants.end(lease)).toBeUndefined();
+  });
+
+  test.each([
+    ["of a grant", false],
+    ["ahead of one", true],
+  ])("what a thread has begun %s when it ends is undone", async (_, ahead) => {
     const { lease, slabId, slab } = await granting(sharing);
     const fd = sharing === "vmm" ? slab.exportFd() : undefined;
     const slabs = [
       { id: slabId, device: uuid, bytes, sharing, handle: slab.handle?.toString("base64") ?? null },
     ];
-    const frame = encodeFrame({ fds: fd === undefined ? 0 : 1, type: "attached", lease, slabs });
+    const which = ahead ? { type: "ahead" } : { type: "attached", lease };
+    const frame = encodeFrame({ fds: fd === undefined ? 0 : 1, ...which, slabs });
     const [socketPath, accepted] = await acceptOne();
     const thread = new Worker(
       `const { workerData, parentPort } = require("node:worker_threads");
        const { native } = require(workerData.addon);
        native.connect(workerData.socketPath).then((channel) => {
          globalThis.grants = native.watchGrants(channel);
-         grants.expect(workerData.lease, "read");
+         grants.expect(workerData.lease, "read", workerData.ahead);
          native.startChannel(channel, { onData() {}, onDrain() {}, onClose() {} });
          channel.ref();
          parentPort.postMessage("expecting");
        });`,
       {
         eval: true,
-        workerData: { lease, socketPath, addon: require.resolve("../../dist/lib/native.js") },
+        workerData: { lease, ahead, socketPath, addon: require.resolve("../../dist/lib/native.js") },
       },
     );
     await once(thread, "message");
