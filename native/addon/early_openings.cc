@@ -61,7 +61,6 @@ std::shared_ptr<Opening> EarlyOpenings::claim(const std::string& lease, size_t s
 std::vector<std::shared_ptr<Opening>> EarlyOpenings::end(const std::string& lease) {
   std::lock_guard<std::mutex> lock(mutex_);
   expected_.erase(lease);
-  if (ahead_ == lease) ahead_.clear();
   const auto found = begun_.find(lease);
   if (found == begun_.end()) return {};
   Openings left = std::move(found->second);
@@ -77,7 +76,6 @@ void EarlyOpenings::abandon() {
     std::lock_guard<std::mutex> lock(mutex_);
     begun.swap(begun_);
     expected.swap(expected_);
-    ahead_.clear();
   }
   for (const auto& [lease, openings] : begun)
     for (const std::shared_ptr<Opening>& opening : openings)
@@ -102,7 +100,6 @@ void EarlyOpenings::take_up(const Grant& grant, const Fd* fds, size_t fd_count) 
   if (begun_.find(lease) == begun_.end()) begin(lease, grant, fds, expected->second);
   // What comes ahead is followed by the grant itself, of the same memory, or by a refusal.
   if (!grant.ahead) expected_.erase(expected);
-  if (lease == ahead_) ahead_.clear();
 }
 
 void EarlyOpenings::begin(const std::string& lease, const Grant& grant, const Fd* fds,

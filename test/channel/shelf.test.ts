@@ -354,6 +354,15 @@ function waitWhile(heard: Heard, last: number): void {
     if (Atomics.wait(heard, 0, last, waitMs) === "timed-out") throw new Error(`nothing heard after ${last}`);
 }
 
+/** Looks once in every turn of the event loop. */
+async function eventually(condition: () => boolean): Promise<void> {
+  const deadline = performance.now() + waitMs;
+  while (!condition()) {
+    if (performance.now() > deadline) throw new Error("it has not come to that");
+    await new Promise(setImmediate);
+  }
+}
+
 /** A listener with a shelf, and the channels that it has told of. */
 function serveShelf(socket: string, shelf: NativeShelf) {
   const accepted: NativeChannel[] = [];
@@ -429,8 +438,7 @@ test.each(["close", "detach"] as const)(
     thread.postMessage("go");
     waitWhile(heard, 0);
     const left = listener[end]();
-    await new Promise(setImmediate);
-    waitWhile(heard, 1);
+    await eventually(() => Atomics.load(heard, 0) === 2);
     expect(accepted).toEqual([]);
     left?.close();
   },
@@ -491,15 +499,6 @@ test("channels that were never started are closed when collected", async () => {
     return near.events.closes.length === 1;
   });
 });
-
-/** Looks once in every turn of the event loop. */
-async function eventually(condition: () => boolean): Promise<void> {
-  const deadline = performance.now() + waitMs;
-  while (!condition()) {
-    if (performance.now() > deadline) throw new Error("it has not come to that");
-    await new Promise(setImmediate);
-  }
-}
 
 test("a shelf that JavaScript has forgotten serves the channels that have it", async () => {
   const [channel, fd] = native.socketPair();
