@@ -397,6 +397,8 @@ export interface NativeAddon {
   createShelf(uids: readonly number[]): NativeShelf;
   /** Connects without blocking the event loop; ERR_CUDA_IPC_NO_OWNER when nobody listens. */
   connect(socketPath: string): Promise<NativeChannel>;
+  /** The same at once, as it can be as a rule; undefined while the owner's backlog is full. */
+  tryConnect(socketPath: string): NativeChannel | undefined;
   /**
    * When this environment has ended and let go of all that it had mapped, while its process lives on: says `opening` (the
    * frame of a hello) and the requests in the testament to the owner at that path, and to the next one there, until one

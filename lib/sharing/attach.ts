@@ -42,6 +42,7 @@ export async function attach(name: string, options: AttachOptions = {}): Promise
   if (options.driver !== undefined) native.chooseProvider(options.driver);
   limits.signal?.throwIfAborted();
   attached = true;
-  bringUpDriver();
+  // Loading takes a while, and so does that.
+  if (client === undefined) bringUpDriver();
   return loadClient().clientOf(socket).attach(request, limits);
 }

@@ -7,14 +7,16 @@ import { software } from "./software.js";
 /** Of somebody who maps nothing. */
 const hello = helloMessage({ client: software, driver: { provider: "none", version: null }, devices: null });
 
+/** In this thread. */
+let leavesNothing = false;
+
 /**
  * The leases that an owner may count for this thread, kept where they outlive it: when it ends, its process goes on, and
  * an owner that is not there at that moment must hear all the same that they are held no more. The main thread leaves
  * nothing: its process ends with it.
  */
 export class Bequest {
-  /** Null: nothing is left behind here. */
-  private testament: NativeTestament | null | undefined;
+  private testament: NativeTestament | undefined;
   private requests = 0;
 
   constructor(
@@ -24,11 +26,15 @@ export class Bequest {
 
   /** To be called before the lease is asked for. */
   add(lease: string): void {
+    if (leavesNothing) return;
     if (this.testament === undefined) {
       const { socket } = this;
-      this.testament = this.addon.testament(socket, journalPath(socket), hello.frame) ?? null;
+      this.testament = this.addon.testament(socket, journalPath(socket), hello.frame);
     }
-    if (this.testament === null) return;
+    if (this.testament === undefined) {
+      leavesNothing = true;
+      return;
+    }
     const id = ++this.requests;
     this.testament.set(lease, encodeFrame({ type: "release", fds: 0, id, leases: [lease] }));
   }

@@ -125,8 +125,8 @@ export class OwnerClient implements LeaseService {
 
   /** Waits for the next owner where one has died. */
   attach(request: AttachRequest, limits: RequestLimits): Promise<Weights> {
-    // The owner accepts while the request is made here. What goes wrong is told to the request, which joins in.
-    this.link.connect().catch(() => {});
+    // The owner accepts while the request is made here.
+    this.link.openNow();
     return this.patiently(limits, (left) => this.attachNow(request, left));
   }
 
@@ -156,8 +156,6 @@ export class OwnerClient implements LeaseService {
   }
 
   private async attachNow(request: AttachRequest, limits: RequestLimits): Promise<Weights> {
-    // That takes longer than all of the rest: it goes on beside it.
-    bringUpDriver(this.addon);
     const lease = randomId();
     const left = countdown(limits);
     // Whoever has given up does not wait for the owner's word on the end either: it may be what he did not get.
@@ -186,7 +184,10 @@ export class OwnerClient implements LeaseService {
       onAhead(memory);
     };
     const asking = { ...left(), onAhead, onReply, undo };
-    const { line } = await this.request("attach", { ...request, lease }, asking, lease);
+    const granted = this.request("attach", { ...request, lease }, asking, lease);
+    // Where it is not up, that takes longer than all of the rest, and goes on beside it.
+    bringUpDriver(this.addon);
+    const { line } = await granted;
     let attachment: Attachment;
     try {
       attachment = await opening!;
@@ -285,8 +286,9 @@ export class OwnerClient implements LeaseService {
     const { signal, onReply, onAhead } = asking;
     const left = countdown(asking);
     return this.link.whileNeeded(async () => {
-      const lingering = this.held.size === 0 ? this.link.open : undefined;
-      const line = this.link.open ?? (await withLimits(this.link.connect(), left(), unreachable));
+      const before = this.held.size === 0 ? this.link.open : undefined;
+      const lingering = before?.greeted ? before : undefined;
+      const line = this.link.openNow() ?? (await withLimits(this.link.connect(), left(), unreachable));
       attachSteps.tell?.("connected");
       if (lease !== undefined) this.bequest.add(lease);
       try {

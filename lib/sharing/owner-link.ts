@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import type { CudaIpcError } from "../errors.js";
-import type { NativeAddon } from "../native.js";
+import type { NativeAddon, NativeChannel } from "../native.js";
 import { ClientConnection, helloMessage } from "../wire/client.js";
 import type { EncodedMessage } from "../wire/encode.js";
 import type { EventType, OwnerMessages, RequestMessage } from "../wire/messages.js";
@@ -9,7 +9,10 @@ import { journalPath } from "./socket-path.js";
 import { software } from "./software.js";
 
 /** What a line is made with. */
-export type Dialer = Pick<NativeAddon, "connect" | "startChannel" | "watchGrants" | "chosenProvider">;
+export type Dialer = Pick<
+  NativeAddon,
+  "connect" | "tryConnect" | "startChannel" | "watchGrants" | "chosenProvider"
+>;
 
 export interface LinkOptions {
   /** Whether this process holds, or owes, what an owner must hear of. */
@@ -84,6 +87,17 @@ export class OwnerLink {
     return this.looking !== undefined || existsSync(journalPath(this.socket));
   }
 
+  /** The line that stands, or one that could be made without waiting. Without one `connect` says why, or makes it. */
+  openNow(): ClientConnection | undefined {
+    if (this.line !== undefined || this.dialing !== undefined) return this.line;
+    try {
+      const channel = this.dialer.tryConnect(this.socket);
+      return channel && this.begin(channel);
+    } catch {
+      return undefined;
+    }
+  }
+
   connect(): Promise<ClientConnection> {
     if (this.line !== undefined) return Promise.resolve(this.line);
     this.dialing ??= this.dial().finally(() => {
@@ -120,7 +134,10 @@ export class OwnerLink {
   }
 
   private async dial(): Promise<ClientConnection> {
-    const channel = await this.dialer.connect(this.socket);
+    return this.begin(await this.dialer.connect(this.socket));
+  }
+
+  private begin(channel: NativeChannel): ClientConnection {
     const line: ClientConnection = new ClientConnection({
       channel,
       start: this.dialer.startChannel,
@@ -138,7 +155,8 @@ export class OwnerLink {
 
   private async tell(line: ClientConnection): Promise<boolean> {
     try {
-      if (this.options.owing()) await this.options.tell(line);
+      if (!this.options.owing()) return true;
+      await this.options.tell(line);
       this.settle();
       return true;
     } catch {

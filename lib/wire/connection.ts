@@ -135,7 +135,7 @@ export class Connection {
       this.transmit(frame, fds);
     } else if (this.opening === undefined) {
       this.opening = frame;
-      setImmediate(() => this.begin());
+      queueMicrotask(() => this.begin());
     } else {
       this.opening = Buffer.concat([this.opening, frame]);
       this.begin();

@@ -59,15 +59,11 @@ export class PendingRequests<Request, R extends Reply<unknown>> {
       const id = this.nextId++;
       const request = make(id);
       const abort = () => this.abandon(id, signal!.reason);
-      const timer =
-        timeoutMs === undefined
-          ? undefined
-          : setTimeout(() => this.abandon(id, timedOut(timeoutMs)), timeoutMs);
+      let timer: NodeJS.Timeout | undefined;
       const stop = () => {
         signal?.removeEventListener("abort", abort);
         clearTimeout(timer);
       };
-      signal?.addEventListener("abort", abort, { once: true });
       const resolve = (reply: R) => {
         onReply?.(reply);
         settle(reply);
@@ -78,7 +74,13 @@ export class PendingRequests<Request, R extends Reply<unknown>> {
       } catch (error) {
         this.take(id);
         reject(error);
+        return;
       }
+      // The peer is at work by now.
+      if (timeoutMs !== undefined) {
+        timer = setTimeout(() => this.abandon(id, timedOut(timeoutMs)), timeoutMs);
+      }
+      signal?.addEventListener("abort", abort, { once: true });
     });
   }
 

@@ -68,15 +68,13 @@ export interface ServerOptions {
 export class ServerConnection {
   private readonly connection: Connection;
   private readonly maxConcurrent: number;
-  private readonly deadline: NodeJS.Timeout;
+  private deadline: NodeJS.Timeout | undefined;
   private greeted = false;
   private working = 0;
 
   constructor(private readonly options: ServerOptions) {
     const { channel, start, helloTimeoutMs = 5000, maxQueuedBytes } = options;
     this.maxConcurrent = options.maxConcurrent ?? 256;
-    this.deadline = setTimeout(() => this.connection.fail(silent(helloTimeoutMs)), helloTimeoutMs);
-    this.deadline.unref();
     this.connection = new Connection({
       channel,
       start,
@@ -90,6 +88,8 @@ export class ServerConnection {
         options.onClose?.(error);
       },
     });
+    // As a rule it has come by then.
+    setImmediate(() => this.awaitHello(helloTimeoutMs));
   }
 
   get closed(): boolean {
@@ -130,6 +130,12 @@ export class ServerConnection {
     }
     if (message.type === "farewell") this.options.onFarewell?.();
     else this.answer(message, fds);
+  }
+
+  private awaitHello(milliseconds: number): void {
+    if (this.greeted || this.closed) return;
+    this.deadline = setTimeout(() => this.connection.fail(silent(milliseconds)), milliseconds);
+    this.deadline.unref();
   }
 
   private greet(hello: ClientMessages["hello"]): void {

@@ -43,6 +43,11 @@ void wait_for_owner(Napi::Env env, const std::string& path, const std::shared_pt
   dispatcher->ref();
 }
 
+Napi::Value try_connect_now(const Napi::CallbackInfo& info) {
+  std::shared_ptr<Channel> channel = try_connect(string_argument(info[0], "socketPath"));
+  return channel ? wrap_channel(info.Env(), std::move(channel)) : info.Env().Undefined();
+}
+
 Napi::Value connect(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const std::string path = string_argument(info[0], "socketPath");
@@ -62,6 +67,7 @@ Napi::Value connect(const Napi::CallbackInfo& info) {
 }  // namespace
 
 void export_connect(Napi::Env env, Napi::Object exports) {
+  exports["tryConnect"] = Napi::Function::New<checked<try_connect_now>>(env, "tryConnect");
   exports["connect"] = Napi::Function::New<checked<connect>>(env, "connect");
 }
 

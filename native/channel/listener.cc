@@ -94,7 +94,10 @@ void Listener::on_ready(uint32_t, Clock::time_point) {
       failing_ = true;
     }
   }
-  for (auto& channel : channels) handlers_.on_connection(std::move(channel));
+  for (const auto& channel : channels) {
+    handlers_.on_connection(channel);
+    describe(*channel);
+  }
   if (error) handlers_.on_error(std::move(*error));
 }
 
@@ -113,12 +116,19 @@ bool Listener::accept_one(std::shared_ptr<Channel>& channel, std::unique_ptr<Err
     if (!peer.process.pidfd) describe_peer(peer);
     channel = std::make_shared<Channel>(std::move(socket), std::move(peer));
     if (handlers_.attendant) channel->attend(handlers_.attendant(channel->peer_uid()));
-    channel->peer();  // here and not on the event loop: a listener wants to know each of its peers
     return true;
   } catch (const Error& failure) {  // no descriptor left to hold its process with: it sees its connection end
     if (channel) std::exchange(channel, nullptr)->abandon();
     error = std::make_unique<Error>(failure);
     return false;
+  }
+}
+
+// A listener wants to know each of its peers: while its event loop wakes up, and not on that.
+void Listener::describe(Channel& channel) {
+  try {
+    channel.peer();
+  } catch (const Error&) {  // whoever asks for it is told
   }
 }
 

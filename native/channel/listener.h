@@ -52,6 +52,7 @@ class Listener final : public Pollable, public std::enable_shared_from_this<List
   void watch(bool on);
   bool accept_one(std::shared_ptr<Channel>& channel, std::unique_ptr<Error>& error);
   void pause_after_error();
+  static void describe(Channel& channel);
 
   std::mutex mutex_;
   Fd socket_;

@@ -22,13 +22,15 @@ let fdsBefore;
 let socketsBefore;
 
 const channels = [];
-const { connect } = native;
-native.connect = async (socket) => {
-  const channel = await connect(socket);
+const { connect, tryConnect } = native;
+const connected = (channel) => {
+  if (channel === undefined) return undefined;
   channels.push(channel);
   serve.emit("connected");
   return channel;
 };
+native.connect = async (socket) => connected(await connect(socket));
+native.tryConnect = (socket) => connected(tryConnect(socket));
 
 process.on("warning", (warning) => {
   if (warning.code?.startsWith("CUDA_IPC")) serve.emit("warning", warning.code);

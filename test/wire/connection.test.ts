@@ -325,6 +325,7 @@ describe("the handshake", () => {
   test("a client that is silent is disconnected", async () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
     const { received, onClose } = rawClient({ helloTimeoutMs: 1000 });
+    await settled();
     vi.advanceTimersByTime(999);
     await settled();
     expect(received).toEqual([]);
