@@ -26,10 +26,10 @@ afterEach(() => {
 async function snoop(socket: string, set: string) {
   const line = await rawClient(socket);
   const lease = "c".repeat(32);
-  const { message, fds, manifest } = await line.request("attach", {
+  const { message, fds, memory } = await line.request("attach", {
     ...{ set, version: null, checksum: null, access: "read", lease },
   });
-  const tensors = await manifest;
+  const tensors = await memory!.manifest;
   await line.request("release", { leases: [lease] });
   line.close();
   open.push(...fds);

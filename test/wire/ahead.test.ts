@@ -23,6 +23,8 @@ afterEach(() => {
   for (const fd of FakeFd.open) fd.close();
 });
 
+type Said = { type: string; fds: number } & Record<string, unknown>;
+
 /** A client, and what its owner hears and says. */
 function connect() {
   const [near, far] = FakeChannel.pair();
@@ -39,7 +41,7 @@ function connect() {
   const onClose = vi.fn();
   const onLate = vi.fn();
   const worker = new ClientConnection({ channel: near, start: FakeChannel.start, hello, onClose, onLate });
-  const say = (...messages: { type: string; fds: number }[]) => {
+  const say = (...messages: Said[]) => {
     for (const message of messages) {
       const fds = Array.from({ length: message.fds }, () => new FakeFd());
       near.deliver(encodeFrame(message), fds);
