@@ -110,8 +110,8 @@ export interface NativeTestament {
 export interface NativeShelf {
   /**
    * What is sent from now on for that set, to who asks for this version or the current one, and for this checksum or
-   * any: `frames`, which are a whole number of them, with the descriptors beside the first byte. They are duplicated;
-   * the duplicates are closed when it is replaced or removed.
+   * any: `frames`, which are a whole number of them, with the descriptors beside the first byte. They are
+   * shared: what is closed meanwhile is closed when it is replaced or removed here, too.
    */
   put(
     set: string,

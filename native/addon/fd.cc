@@ -27,7 +27,7 @@ class NativeFd : public Napi::ObjectWrap<NativeFd> {
 
   // Collected: to close the last descriptor of device memory frees it, so not on the event loop.
   ~NativeFd() override {
-    if (!fd_) return;
+    if (!open()) return;
     try {
       run_on_pool(closing());
     } catch (const std::exception&) {
@@ -42,10 +42,15 @@ class NativeFd : public Napi::ObjectWrap<NativeFd> {
          InstanceMethod<&NativeFd::dispose>("dispose"), InstanceMethod<&NativeFd::close>("close")}));
   }
 
-  Fd& fd() { return fd_; }
+  bool open() const { return fd_ && *fd_; }
+  // Only while it is open.
+  const std::shared_ptr<Fd>& fd() const { return fd_; }
+  void hold(Fd fd) { fd_ = std::make_shared<Fd>(std::move(fd)); }
 
  private:
-  Napi::Value number(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), fd_.get()); }
+  Napi::Value number(const Napi::CallbackInfo& info) {
+    return Napi::Number::New(info.Env(), open() ? fd_->get() : -1);
+  }
 
   Napi::Value duplicate(const Napi::CallbackInfo& info) {
     return guarded(info.Env(), [&] { return wrap_fd(info.Env(), unwrap_fd(info.This()).duplicate()); });
@@ -56,11 +61,11 @@ class NativeFd : public Napi::ObjectWrap<NativeFd> {
   Napi::Value dispose(const Napi::CallbackInfo& info) { return run_async(info.Env(), closing()); }
 
   std::function<void()> closing() {
-    return [fd = std::make_shared<Fd>(std::move(fd_)), afterwards = afterwards_] { fd->reset(); };
+    return [fd = std::move(fd_), afterwards = afterwards_]() mutable { fd.reset(); };
   }
 
   const Environment::Afterwards afterwards_;
-  Fd fd_;
+  std::shared_ptr<Fd> fd_;
 };
 
 Napi::Value adopt_fd(const Napi::CallbackInfo& info) {
@@ -105,16 +110,20 @@ Napi::Value create_sealed_memfd(const Napi::CallbackInfo& info) {
 
 }  // namespace
 
-Fd& unwrap_fd(Napi::Value value) {
-  NativeFd* wrapped = unwrap_tagged<NativeFd>(value, NativeFd::kTag);
+std::shared_ptr<Fd> share_fd(Napi::Value value) {
+  const NativeFd* const wrapped = unwrap_tagged<NativeFd>(value, NativeFd::kTag);
   if (wrapped == nullptr) invalid_argument("fd", "a NativeFd", value);
-  if (!wrapped->fd()) throw Error("ERR_CUDA_IPC_CLOSED", "This file descriptor has been closed already");
+  if (!wrapped->open()) throw Error("ERR_CUDA_IPC_CLOSED", "This file descriptor has been closed already");
   return wrapped->fd();
+}
+
+Fd& unwrap_fd(Napi::Value value) {
+  return *share_fd(value);
 }
 
 Napi::Value wrap_fd(Napi::Env env, Fd fd) {
   const Napi::Object object = Environment::of(env).constructor_of(&NativeFd::kTag).New({});
-  NativeFd::Unwrap(object)->fd() = std::move(fd);
+  NativeFd::Unwrap(object)->hold(std::move(fd));
   return object;
 }
 

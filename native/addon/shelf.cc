@@ -9,11 +9,11 @@ namespace cuda_ipc {
 
 namespace {
 
-std::vector<Fd> duplicates_of(Napi::Value value) {
+std::vector<std::shared_ptr<const Fd>> shares_of(Napi::Value value) {
   if (!value.IsArray()) invalid_argument("fds", "an array of NativeFd", value);
   const Napi::Array array = value.As<Napi::Array>();
-  std::vector<Fd> fds;
-  for (uint32_t i = 0; i < array.Length(); ++i) fds.push_back(unwrap_fd(array.Get(i)).duplicate());
+  std::vector<std::shared_ptr<const Fd>> fds;
+  for (uint32_t i = 0; i < array.Length(); ++i) fds.push_back(share_fd(array.Get(i)));
   return fds;
 }
 
@@ -46,7 +46,7 @@ class NativeShelf : public LiveWrap<NativeShelf> {
     if (!is_absent(info[2])) entry.checksum = string_argument(info[2], "checksum");
     const ViewBytes frames = view_argument(info[3], "frames");
     entry.frames.assign(frames.data, frames.data + frames.length);
-    entry.fds = duplicates_of(info[4]);
+    entry.fds = shares_of(info[4]);
     if (entry.frames.size() < Outbox::messages_for(entry.fds.size()))
       throw Error("ERR_CUDA_IPC_INVALID_ARGUMENT", "Expected frames for " + std::to_string(entry.fds.size()) +
                                                        " descriptors to travel with, but received " +

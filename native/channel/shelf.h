@@ -25,7 +25,7 @@ class Shelf {
     std::string version;
     std::optional<std::string> checksum;
     std::vector<uint8_t> frames;
-    std::vector<Fd> fds;  // beside the first byte
+    std::vector<std::shared_ptr<const Fd>> fds;  // beside the first byte
   };
 
   explicit Shelf(std::vector<uid_t> uids) : uids_(std::move(uids)) {}

@@ -43,7 +43,7 @@ void ShelfSender::serve(std::string_view frame, const Answer& answer) {
   if (!entry || !note(request->lease, entry->version)) return;
   std::vector<int> fds;
   fds.reserve(entry->fds.size());
-  for (const Fd& fd : entry->fds) fds.push_back(fd.get());
+  for (const std::shared_ptr<const Fd>& fd : entry->fds) fds.push_back(fd->get());
   if (!answer(entry->frames.data(), entry->frames.size(), fds)) take(request->lease);
 }
 

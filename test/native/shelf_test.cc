@@ -42,7 +42,8 @@ size_t open_descriptors() {
 
 Shelf::Entry entry(const std::string& version, const std::string& frames, size_t fds) {
   Shelf::Entry entry{version, "c1", {frames.begin(), frames.end()}, {}};
-  for (size_t i = 0; i < fds; ++i) entry.fds.emplace_back(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  for (size_t i = 0; i < fds; ++i)
+    entry.fds.push_back(std::make_shared<const Fd>(::open("/dev/null", O_RDONLY | O_CLOEXEC)));
   return entry;
 }
 
