@@ -166,9 +166,15 @@ export class OwnerClient implements LeaseService {
     };
     const within = (manifest: Promise<TensorColumns>) => withLimits(manifest, left(), timedOut);
     let opening: Promise<Attachment> | undefined;
-    const onAhead = (memory: Mappable) => {
+    const open = (memory: Mappable) => {
       opening = openAttached(memory, { lease, access: request.access, within, onEnd: end }, this.addon);
       opening.catch(() => {});
+    };
+    // `ipc` memory may be freed by its owner until the lease is granted, and must not be open then.
+    let waiting: Mappable | undefined;
+    const onAhead = (memory: Mappable) => {
+      if (memory.version.sharing === "ipc") waiting = memory;
+      else open(memory);
     };
     const undo = () => {
       const undone = opening?.then((attachment) => attachment.undo()).catch(() => {});
@@ -178,10 +184,10 @@ export class OwnerClient implements LeaseService {
     const onReply = ({ memory }: ReplyTo<"attach">) => {
       attachSteps.tell?.("answered");
       this.granted.add(lease);
-      if (memory === undefined) return;
       // Another version than came ahead.
-      undo();
-      onAhead(memory);
+      if (memory !== undefined) undo();
+      const granted = memory ?? waiting;
+      if (granted !== undefined) open(granted);
     };
     const asking = { ...left(), onAhead, onReply, undo };
     const granted = this.request("attach", { ...request, lease }, asking, lease);

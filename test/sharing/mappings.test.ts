@@ -106,10 +106,14 @@ test.each(sharings)(
   async (sharing) => {
     const owner = await startOwner();
     const version = await owner.load("llm", someTensors(), { sharing });
-    const { catalog } = owner as unknown as { catalog: { current(set: string): { tensors: object[] } } };
+    const { catalog, server } = owner as unknown as {
+      catalog: { current(set: string): { tensors: object[] } };
+      server: { shelf: { show(entry: object): void } };
+    };
     const entry = catalog.current("llm");
     const { tensors } = entry;
     entry.tensors = tensors.map((tensor) => ({ ...tensor, offset: 2 ** 40 }));
+    server.shelf.show(entry);
     await expect(attach("llm", { socket: owner.socket })).rejects.toMatchObject({
       code: "ERR_CUDA_IPC_PROTOCOL",
       message: expect.stringContaining("manifest is broken"),
@@ -117,6 +121,7 @@ test.each(sharings)(
     expect(version.refCount).toBe(0);
     expect(native.mappingStatistics()).toMatchObject({ references: 0 });
     entry.tensors = tensors;
+    server.shelf.show(entry);
     await (await attach("llm", { socket: owner.socket })).release();
   },
 );
