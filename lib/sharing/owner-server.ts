@@ -89,10 +89,11 @@ export class OwnerServer {
 
   /** Takes a new connection. A refusal is told to the peer and to `onPeerError`. */
   accept(channel: NativeChannel): void {
-    const refusal = this.refusal(channel);
     const id = this.nextSession++;
+    let refusal: CudaIpcError | undefined;
     let identity: ProcessIdentity;
     try {
+      refusal = this.refusal(channel);
       identity = this.watches.identify(channel);
     } catch (error) {
       // It sees its connection end before a welcome, and tries again.

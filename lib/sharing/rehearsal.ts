@@ -28,9 +28,14 @@ export async function rehearse(over: () => boolean = () => false): Promise<void>
   }
 }
 
+let rehearsals = 0;
+
 /** One attach and its release, with whoever is at the other end of the channel. */
 export async function rehearseAttach(dial: () => NativeChannel): Promise<void> {
-  const { socket, request, limits } = attachRequest(rehearsedSet, { socket: "/proc/self/rehearsal" });
+  // An owner rehearses both sides, beside each other: no two share a client.
+  const { socket, request, limits } = attachRequest(rehearsedSet, {
+    socket: `/proc/self/rehearsal-${++rehearsals}`,
+  });
   const mapping: NativeMapping = { device: 0, devicePointer: 0n, bytes, close: async () => {} };
   // A grant that comes on another channel than is watched has nothing opened early: there is nothing to open.
   const [elsewhere, farEnd] = native.socketPair();
@@ -72,9 +77,17 @@ function playedOwner(): { channel: NativeChannel; closed: Promise<void> } {
   const answer = (message: ClientMessage) => {
     for (const reply of repliesTo(message)) far.send(encodeFrame({ fds: 0, ...reply }));
   };
+  const hear = (chunk: Buffer) => {
+    try {
+      heard.push(chunk, [], ({ message }) => answer(message as ClientMessage));
+    } catch {
+      // What goes wrong here is nobody's concern: the rehearsal ends with the connection.
+      far.close();
+    }
+  };
   const closed = new Promise<void>((onClose) => {
     native.startChannel(far, {
-      onData: (chunk) => heard.push(chunk, [], ({ message }) => answer(message as ClientMessage)),
+      onData: hear,
       onDrain: () => {},
       onClose: () => onClose(),
     });
@@ -130,6 +143,6 @@ function repliesTo(message: ClientMessage): object[] {
       return [released];
     }
     default:
-      throw new Error(`The rehearsal is not up to date: it knows no answer to ${message.type}.`);
+      throw new Error(`A rehearsal has no answer to ${message.type}.`);
   }
 }

@@ -42,6 +42,26 @@ test.each([
   ).toEqual({ driver: false, mappings: { mappings: 0, references: 0 }, resources: [] });
 });
 
+test("both may go on beside each other, and each to its end", () => {
+  expect(
+    run(`
+      const { OwnerClient } = require("./dist/lib/sharing/owner-client.js");
+      const { attach } = OwnerClient.prototype;
+      const outcomes = [];
+      OwnerClient.prototype.attach = function (...args) {
+        const attaching = attach.apply(this, args);
+        attaching.then(() => outcomes.push("attached"), (error) => outcomes.push(error.message));
+        return attaching;
+      };
+      const { rehearse } = require("./dist/lib/sharing/rehearsal.js");
+      const { rehearseServing } = require("./dist/lib/sharing/owner-rehearsal.js");
+      const stay = setInterval(() => {}, 1000);
+      await Promise.all([rehearse(), rehearseServing(new AbortController().signal)]);
+      clearInterval(stay);
+      return [outcomes.length, ...new Set(outcomes)];`),
+  ).toEqual([24, "attached"]);
+});
+
 test("it takes place once there is a turn for it, unless somebody has attached by then", () => {
   expect(
     run(`const { attach } = require("./dist/lib/index.js"); await turn(); await turn(); return rehearsed();`),
