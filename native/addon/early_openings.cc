@@ -22,7 +22,8 @@ std::vector<FoundGrant> grants_among(const std::vector<std::string_view>& frames
     const std::optional<size_t> declared = declared_descriptors(frame);
     if (!declared) return {};
     std::optional<Grant> read = read_grant(frame);
-    if (!read && *declared != 0) return {};
+    // Their sum must not come round: each is a distance to the descriptors of the next.
+    if (*declared > fds - declared_by_all || (!read && *declared != 0)) return {};
     if (read) grants.push_back({std::move(*read), *declared});
     declared_by_all += *declared;
   }

@@ -175,6 +175,22 @@ describe.each(sharings)("%s", (sharing) => {
     expect(grants.end(lease)).toBeUndefined();
   });
 
+  test("nor where others declare so many that their sum comes round to what there is", async () => {
+    const { grants, lease, send, attachedFrame, fds, source } = await granting(sharing);
+    grants.expect(lease, "read", false);
+    const most = 10n ** 18n - 1n;
+    const declaring = (count: bigint) => {
+      const text = Buffer.from(`{"fds":${count},"type":"attached","lease":"${id()}","slabs":[]}`);
+      const size = Buffer.alloc(4);
+      size.writeUInt32LE(text.length);
+      return Buffer.concat([size, text]);
+    };
+    const others = Array.from({ length: 18 }, () => declaring(most));
+    await send([...others, attachedFrame(), declaring(2n ** 64n - 18n * most)], fds);
+    expect(grants.open(lease, 0, source())).toBeUndefined();
+    expect(grants.end(lease)).toBeUndefined();
+  });
+
   test("what comes ahead is opened for the lease that is expected so, and not again when that is granted", async () => {
     const { grants, lease, ahead, grant, source } = await granting(sharing);
     grants.expect(lease, "read", true);
