@@ -161,7 +161,9 @@ const Peer& Channel::peer() {
 }
 
 void Channel::complete_peer() {
+  if (described_) return;
   if (peer_.process.start_time.empty() && peer_.process.pidfd) describe_peer(peer_);
+  described_ = true;
 }
 
 ProcessHandle Channel::open_peer() {

@@ -105,7 +105,8 @@ class Channel final : public Pollable, public std::enable_shared_from_this<Chann
   void unlock_and_wake(std::unique_lock<std::mutex>& lock);
 
   std::mutex mutex_;
-  Peer peer_;  // but for its pidfd, changed by complete_peer() alone; the uid never is
+  Peer peer_;               // but for its pidfd, changed by complete_peer() alone; the uid never is
+  bool described_ = false;  // so that whoever was given it can read it without the lock
   Fd socket_;
   Outbox outbox_;
   Inbox inbox_;
