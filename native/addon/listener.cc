@@ -34,8 +34,7 @@ class NativeListener : public LiveWrap<NativeListener> {
   void listen(Open open, const std::shared_ptr<Shelf>& shelf, Napi::Function on_connection,
               Napi::Function on_error) {
     Listener::Handlers handlers;
-    if (shelf)
-      handlers.attendant = [shelf](uid_t peer) { return std::make_shared<ShelfSender>(shelf, peer); };
+    if (shelf) handlers.attendant = [shelf](uid_t peer) { return ShelfSender::for_peer(shelf, peer); };
     // Waking an event loop that has been idle takes longer than accepting a connection.
     handlers.on_knock = [post = poster()] { post([](NativeListener&, Napi::Env) {}); };
     handlers.on_connection = [post = poster()](std::shared_ptr<Channel> channel) {

@@ -25,7 +25,8 @@ Napi::Value adopt(const Napi::CallbackInfo& info) {
   fd.reset();
   // Who abandons it, when nobody wants it any more, comes before it is attended.
   const Napi::Value wrapped = wrap_channel(info.Env(), channel);
-  if (shelf) channel->attend(std::make_shared<ShelfSender>(shelf, channel->peer_uid()));
+  if (shelf)
+    if (auto sender = ShelfSender::for_peer(shelf, channel->peer_uid())) channel->attend(std::move(sender));
   return wrapped;
 }
 

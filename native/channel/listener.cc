@@ -115,7 +115,8 @@ bool Listener::accept_one(std::shared_ptr<Channel>& channel, std::unique_ptr<Err
     Peer peer = read_peer(socket.get());
     if (!peer.process.pidfd) describe_peer(peer);
     channel = std::make_shared<Channel>(std::move(socket), std::move(peer));
-    if (handlers_.attendant) channel->attend(handlers_.attendant(channel->peer_uid()));
+    if (handlers_.attendant)
+      if (auto attendant = handlers_.attendant(channel->peer_uid())) channel->attend(std::move(attendant));
     return true;
   } catch (const Error& failure) {  // no descriptor left to hold its process with: it sees its connection end
     if (channel) std::exchange(channel, nullptr)->abandon();

@@ -20,8 +20,9 @@ class Listener final : public Pollable, public std::enable_shared_from_this<List
     // If there is one: somebody is at the door. To wake whoever is told of connections, while one is
     // accepted.
     std::function<void()> on_knock = nullptr;
-    // If there is one: makes who attends a connection from now on, before anybody is told of it. Under the
-    // listener's lock. Whoever lets go of such a channel abandons it.
+    // If there is one: makes who attends a connection from now on, before anybody is told of it, or nobody,
+    // for a peer that is not to be read before that. Under the listener's lock. Whoever lets go of such a
+    // channel abandons it.
     std::function<std::shared_ptr<ChannelObserver>(uid_t peer)> attendant = nullptr;
   };
 

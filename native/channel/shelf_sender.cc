@@ -13,8 +13,9 @@ constexpr size_t kMostNotes = 16;
 
 }  // namespace
 
-ShelfSender::ShelfSender(std::shared_ptr<const Shelf> shelf, uid_t peer)
-    : shelf_(std::move(shelf)), state_(shelf_->serves(peer) ? State::kNew : State::kSilent) {}
+std::shared_ptr<ShelfSender> ShelfSender::for_peer(const std::shared_ptr<const Shelf>& shelf, uid_t peer) {
+  return shelf->serves(peer) ? std::make_shared<ShelfSender>(shelf) : nullptr;
+}
 
 std::optional<std::string> ShelfSender::take(const std::string& lease) {
   std::lock_guard<std::mutex> lock(mutex_);

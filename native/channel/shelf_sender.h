@@ -18,7 +18,10 @@ namespace cuda_ipc {
 // Of one channel. Only a hint to its peer: whatever is unusual is left to JavaScript, and nothing is sent.
 class ShelfSender final : public ChannelObserver {
  public:
-  ShelfSender(std::shared_ptr<const Shelf> shelf, uid_t peer);
+  explicit ShelfSender(std::shared_ptr<const Shelf> shelf) : shelf_(std::move(shelf)) {}
+  // Null for who is not served: of such a peer nothing is read, and no descriptor taken, before the event
+  // loop has refused it.
+  static std::shared_ptr<ShelfSender> for_peer(const std::shared_ptr<const Shelf>& shelf, uid_t peer);
 
   // The version that was sent ahead to whoever asked for this lease. Once: it is forgotten by that. From any
   // thread.
@@ -37,7 +40,7 @@ class ShelfSender final : public ChannelObserver {
   bool note(const std::string& lease, const std::string& version);
 
   const std::shared_ptr<const Shelf> shelf_;
-  State state_;  // of the receiving thread, which holds the channel's lock, as is the next
+  State state_ = State::kNew;  // of the receiving thread, which holds the channel's lock, as is the next
   FrameScan scan_;
   std::mutex mutex_;
   std::map<std::string, std::string> sent_;  // versions by lease

@@ -145,6 +145,24 @@ test("other users get nothing ahead", async () => {
   expect(await heardBefore(served(wide, all(hello, request("a"))))).toBe("frames");
 });
 
+test("of other users nothing is read before JavaScript has decided on them", () => {
+  const sent = file("");
+  const served = (uid: number) => {
+    const [channel, fd] = native.socketPair();
+    channel.send(all(hello, request("a")), [sent]);
+    const far = native.adoptChannel(fd, shelfWith("v1", "frames", 0, native.createShelf([uid])));
+    onTestFinished(() => {
+      channel.close();
+      far.close();
+    });
+  };
+  served(me + 1);
+  expect(openFiles()).toBe(1);
+  served(me);
+  expect(openFiles()).toBe(2);
+  sent.close();
+});
+
 test("a request that comes in pieces is left to JavaScript", async () => {
   const both = served(shelfWith("v1", "frames"), all(hello, request("a").subarray(0, 20)));
   both.near.channel.send(all(request("a").subarray(20), request("b")));

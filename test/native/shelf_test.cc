@@ -55,7 +55,7 @@ struct Ends {
     client = Fd(ends[1]);
     say(first);
     owner = adopt_channel(Fd(ends[0]));
-    sender = std::make_shared<ShelfSender>(shelf, owner->peer_uid());
+    sender = std::make_shared<ShelfSender>(shelf);
     owner->attend(sender);
   }
   ~Ends() { owner->abandon(); }
@@ -255,7 +255,7 @@ void the_end_before_a_start_is_no_close() {
     auto [owner, client] = make_channel_pair();
     CHECK(owner->send(reinterpret_cast<const uint8_t*>("unread"), 6, {}));
     client.reset();
-    owner->attend(std::make_shared<ShelfSender>(shelf, owner->peer_uid()));
+    owner->attend(std::make_shared<ShelfSender>(shelf));
     CHECK(owner->fd() < 0 && !owner->finished() && owner->open_peer().proven());
     if (closed) owner->close();
     CHECK(owner->finished() == closed);
