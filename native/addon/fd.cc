@@ -45,6 +45,7 @@ class NativeFd : public Napi::ObjectWrap<NativeFd> {
   bool open() const { return fd_ && *fd_; }
   // Only while it is open.
   const std::shared_ptr<Fd>& fd() const { return fd_; }
+  void let_go() { fd_.reset(); }
   void hold(Fd fd) { fd_ = std::make_shared<Fd>(std::move(fd)); }
 
  private:
@@ -119,6 +120,10 @@ std::shared_ptr<Fd> share_fd(Napi::Value value) {
 
 Fd& unwrap_fd(Napi::Value value) {
   return *share_fd(value);
+}
+
+void close_fd(Napi::Value value) {
+  unwrap_tagged<NativeFd>(value, NativeFd::kTag)->let_go();
 }
 
 Napi::Value wrap_fd(Napi::Env env, Fd fd) {

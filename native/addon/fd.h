@@ -16,6 +16,9 @@ Fd& unwrap_fd(Napi::Value value);
 // The same for whoever needs it longer: it is closed when nobody has it any more.
 std::shared_ptr<Fd> share_fd(Napi::Value value);
 
+// Closes the NativeFd of an open descriptor: others may share that.
+void close_fd(Napi::Value value);
+
 // A new NativeFd, which owns the descriptor.
 Napi::Value wrap_fd(Napi::Env env, Fd fd);
 

@@ -19,10 +19,10 @@ Napi::Value socket_pair(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value adopt(const Napi::CallbackInfo& info) {
-  Fd& fd = unwrap_fd(info[0]);
+  const Fd& fd = unwrap_fd(info[0]);
   const std::shared_ptr<Shelf> shelf = shelf_argument(info[1], "shelf");
   std::shared_ptr<Channel> channel = adopt_channel(fd.duplicate());
-  fd.reset();
+  close_fd(info[0]);
   // Who abandons it, when nobody wants it any more, comes before it is attended.
   const Napi::Value wrapped = wrap_channel(info.Env(), channel);
   if (shelf)

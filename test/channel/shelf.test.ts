@@ -518,6 +518,19 @@ test("channels that were never started are closed when collected", async () => {
   });
 });
 
+test("what lies on a shelf stays there when a channel takes its descriptor over", async () => {
+  const [channel, fd] = native.socketPair();
+  const shelf = native.createShelf([me]);
+  shelf.put("llm", "v1", null, Buffer.from("frames"), [fd]);
+  const adopted = native.adoptChannel(fd);
+  const both = served(shelf, all(hello, request("a")));
+  expect(await heardBefore(both)).toBe("frames");
+  expect(both.near.events.fds).toHaveLength(1);
+  shelf.clear();
+  channel.close();
+  adopted.close();
+});
+
 test("a shelf that JavaScript has forgotten serves the channels that have it", async () => {
   const [channel, fd] = native.socketPair();
   const near = started(channel);
