@@ -107,7 +107,8 @@ void EarlyOpenings::take_up(const Grant& grant, const Fd* fds, size_t fd_count) 
   if (expected == expected_.end() || !can_begin(grant, fd_count)) return;
   const std::string lease = expected->first;
   if (waits_for_grant(grant)) {
-    waiting_.insert_or_assign(lease, grant);
+    // Descriptors beside it are not kept, so memory of both kinds is left to JavaScript.
+    if (fd_count == 0) waiting_.insert_or_assign(lease, grant);
   } else if (begun_.find(lease) == begun_.end()) {
     const auto waiting = waiting_.find(lease);
     const bool came = grant.slabs.empty() && waiting != waiting_.end();

@@ -117,6 +117,17 @@ async function acceptOne(): Promise<[string, Promise<NativeChannel>]> {
   return [socketPath, accepted];
 }
 
+test("what comes ahead with memory of both kinds is not opened, nor when it is granted", async () => {
+  const { grants, lease, slabId, send, aheadFrames, attachedFrame, fds } = await granting("vmm");
+  const of = (handle: string | null) => ({ id: slabId, device: uuid, bytes, handle });
+  grants.expect(lease, "read", true);
+  const slabs = [of(Buffer.alloc(64).toString("base64")), of(null), of(null)];
+  await send(aheadFrames({ fds: 2, slabs }), [...fds, ...fds]);
+  await send([attachedFrame(granted)]);
+  await grants.end(lease);
+  expect(native.mappingStatistics()).toEqual(nothing);
+});
+
 describe.each(sharings)("%s", (sharing) => {
   test("a granted slab is opened before anybody asks for it", async () => {
     const { grants, lease, grant, source } = await granting(sharing);
