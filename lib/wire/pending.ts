@@ -76,6 +76,8 @@ export class PendingRequests<Request, R extends Reply<unknown>> {
         reject(error);
         return;
       }
+      // What could not be written has ended the connection, and this request with it.
+      if (!this.waiting.has(id)) return;
       // The peer is at work by now.
       if (timeoutMs !== undefined) {
         timer = setTimeout(() => this.abandon(id, timedOut(timeoutMs)), timeoutMs);

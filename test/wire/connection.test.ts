@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import { CudaIpcError } from "../../dist/lib/errors.js";
 import type { NativeFd } from "../../dist/lib/native.js";
 import { ownerChecks } from "../../dist/lib/wire/check.js";
@@ -477,4 +477,15 @@ describe("peers that break the protocol", () => {
     await expect(worker.welcome).rejects.toThrow(coded("CONNECTION_LOST"));
     expect(onClose).toHaveBeenCalledExactlyOnceWith(coded("PROTOCOL"));
   });
+});
+
+test("a request that ends with the connection, before it is sent, leaves no timer", async () => {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  onTestFinished(() => void vi.useRealTimers());
+  const { near, worker } = connect({}, { maxQueuedBytes: 1 });
+  await settled();
+  const before = vi.getTimerCount();
+  near.queuedBytes = 2;
+  await expect(worker.request("status", {}, { timeoutMs: 1000 })).rejects.toThrow(coded("CONNECTION_LOST"));
+  expect(vi.getTimerCount()).toBeLessThanOrEqual(before);
 });
