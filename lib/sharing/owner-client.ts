@@ -166,8 +166,10 @@ export class OwnerClient implements LeaseService {
     };
     const within = (manifest: Promise<TensorColumns>) => withLimits(manifest, left(), timedOut);
     let opening: Promise<Attachment> | undefined;
-    const open = (memory: Mappable) => {
-      opening = openAttached(memory, { lease, access: request.access, within, onEnd: end }, this.addon);
+    const open = (memory: Mappable, replaced?: Promise<void>) => {
+      const opened = openAttached(memory, { lease, access: request.access, within, onEnd: end }, this.addon);
+      // What it replaces is gone by the time it is here, or is not.
+      opening = replaced === undefined ? opened : opened.finally(() => replaced);
       opening.catch(() => {});
     };
     // `ipc` memory may be freed by its owner until the lease is granted, and must not be open then.
@@ -185,9 +187,9 @@ export class OwnerClient implements LeaseService {
       attachSteps.tell?.("answered");
       this.granted.add(lease);
       // Another version than came ahead.
-      if (memory !== undefined) undo();
+      const replaced = memory === undefined ? undefined : undo();
       const granted = memory ?? waiting;
-      if (granted !== undefined) open(granted);
+      if (granted !== undefined) open(granted, replaced);
     };
     const asking = { ...left(), onAhead, onReply, undo };
     const granted = this.request("attach", { ...request, lease }, asking, lease);
@@ -320,11 +322,9 @@ export class OwnerClient implements LeaseService {
         const unanswered = line.closed ? line.greeted : isUnanswered(error) || signal?.aborted;
         if (lease !== undefined) {
           if (unanswered) this.giveBack(lease, undone);
-          else {
-            this.bequest.delete(lease);
-            // What came ahead of a refusal is not held any more when that is told.
-            await undone;
-          }
+          else this.bequest.delete(lease);
+          // What came ahead of no grant is not held any more when that is told; but whoever has aborted is told at once.
+          if (!signal?.aborted) await undone;
         }
         throw error;
       }
