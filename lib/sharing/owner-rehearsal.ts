@@ -28,6 +28,7 @@ export async function rehearseServing(signal: AbortSignal): Promise<void> {
 /** By a server that has never seen this process before. */
 async function serveOne(memory: NativeFd): Promise<void> {
   const server = play(memory);
+  server.shelf.fill();
   try {
     await rehearseAttach(() => {
       const [near, fd] = native.socketPair();

@@ -96,7 +96,7 @@ export class OwnerServer {
       refusal = this.refusal(channel);
       identity = this.watches.identify(channel);
     } catch (error) {
-      // It sees its connection end before a welcome, and tries again.
+      // Nothing is left to describe it or watch it with. It sees its connection end before a welcome, and tries again.
       this.options.onPeerError(asCoded(error));
       channel.close();
       return;
@@ -136,7 +136,7 @@ export class OwnerServer {
   }
 
   announceRetired(set: string): void {
-    for (const entry of this.catalog.list()) if (entry.set === set) this.shelf.remove(entry);
+    this.shelf.withdraw(set);
     this.news.retired(set);
   }
 

@@ -195,6 +195,7 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
   private serve({ problem, handedOver = false }: { problem?: CudaIpcError; handedOver?: boolean }): void {
     this.place.ref();
     this.server.watchHolders();
+    this.server.shelf.fill();
     // Whoever awaits listen() has his listeners in place by then.
     setImmediate(() => {
       if (problem !== undefined) this.report(problem);

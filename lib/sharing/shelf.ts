@@ -18,16 +18,21 @@ export class Shelf {
     uids: readonly number[],
   ) {
     this.native = native.createShelf(uids);
-    for (const entry of catalog.list()) this.show(entry);
     catalog.on("supplied", (entry) => this.show(entry));
     catalog.on("leaving", (entry) => this.remove(entry));
   }
 
-  /** Puts the version there, if it is the one that its set's name stands for. */
+  /** Shows what there is: when the owner serves. Whoever fails to become one must not be left with any memory. */
+  fill(): void {
+    for (const entry of this.catalog.list()) this.show(entry);
+  }
+
+  /** Puts the version there, in place of any other, if it is the one that its set's name stands for. */
   show(entry: CatalogEntry): void {
     const { set, id, checksum } = entry;
     if (this.closed) return;
     if (entry.presence !== "present" || this.catalog.current(set) !== entry) return;
+    this.withdraw(set);
     try {
       const { frames, fds } = aheadOf(entry);
       this.native.put(set, id, checksum, frames, fds);
@@ -36,7 +41,12 @@ export class Shelf {
     }
   }
 
-  remove({ set, id }: CatalogEntry): void {
+  /** Whatever lies there for the set. */
+  withdraw(set: string): void {
+    for (const entry of this.catalog.list()) if (entry.set === set) this.remove(entry);
+  }
+
+  private remove({ set, id }: CatalogEntry): void {
     this.native.remove(set, id);
   }
 

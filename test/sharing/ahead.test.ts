@@ -2,8 +2,10 @@
 import { randomBytes } from "node:crypto";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { attach, type Owner } from "../../dist/lib/index.js";
-import { native } from "../../dist/lib/native.js";
+import { type NativeAddon, type NativeShelf, native } from "../../dist/lib/native.js";
 import { Granting } from "../../dist/lib/sharing/granting.js";
+import { clientOf } from "../../dist/lib/sharing/owner-client.js";
+import { Changes } from "../channel/helpers.js";
 import { type Child, startChild } from "../helpers/child.js";
 import { expectMemoryBack, freeMemory } from "../helpers/memory.js";
 import { block, MIB, sharings, someTensors, startOwner } from "../helpers/sharing.js";
@@ -90,6 +92,25 @@ describe.each(sharings)("%s", (sharing) => {
     first.unpin();
   });
 
+  test("one that cannot be kept ready takes the place of the one before all the same", async () => {
+    const owner = await startOwner();
+    const first = await owner.load("llm", someTensors(), { sharing, pinned: true });
+    const { shelf } = Reflect.get(owner, "server") as unknown as { shelf: { native: NativeShelf } };
+    const { native: kept } = shelf;
+    shelf.native = {
+      put() {
+        throw new Error("no descriptor left");
+      },
+      remove: (set, version) => kept.remove(set, version),
+      clear: () => kept.clear(),
+    };
+    const second = await owner.load("llm", someTensors(2), { sharing });
+    const messages = await askedBy(await welcomedPeer(owner), "llm");
+    expect(types(messages)).toEqual(afterwards);
+    expect(messages[0]).toMatchObject({ version: { id: second.id } });
+    first.unpin();
+  });
+
   test("memory is handed back as if it were not kept ready", async () => {
     const before = await freeMemory();
     const owner = await startOwner();
@@ -147,6 +168,76 @@ describe.each(sharings)("%s", (sharing) => {
     await expect(attach("llm", { socket: owner.socket, signal: abort.signal })).rejects.toThrow("enough");
     await version.waitForRefCount((count) => count === 0);
   });
+});
+
+const asked = { set: "llm", version: null, checksum: null, access: "read" as const };
+
+/** A client that opens slabs by `openSlab` alone; `end` is told when a request has failed, or its slabs are open. */
+function clientThat(socket: string, openSlab: NativeAddon["openSlab"], end = () => {}) {
+  const watchGrants = () => ({ expect() {}, open: () => undefined, end: () => void end() });
+  const client = clientOf(socket, { ...native, watchGrants, openSlab });
+  onTestFinished(() => client.disconnect());
+  return client;
+}
+
+test("what was replaced is unmapped when the attach is done", async () => {
+  const owner = await startOwner();
+  const first = await owner.load("llm", someTensors(), { pinned: true });
+  await owner.load("llm", someTensors(2));
+  beforeGrants(() => void owner.rollback("llm", first.id));
+  const replacing = new Changes();
+  let [opened, ended, settled] = [0, 0, false];
+  let tooEarly: boolean | undefined;
+  const client = clientThat(
+    owner.socket,
+    async (source) => {
+      // The one that came ahead takes until the other one is mapped.
+      if (++opened === 1) await replacing.until(() => tooEarly !== undefined);
+      return native.openSlab(source);
+    },
+    () => {
+      if (++ended > 1) return;
+      setImmediate(() => {
+        tooEarly = settled;
+        replacing.changed();
+      });
+    },
+  );
+  const weights = await client.attach(asked, {}).finally(() => {
+    settled = true;
+  });
+  expect({ opened, tooEarly }).toEqual({ opened: 2, tooEarly: false });
+  expect(weights.version.id).toBe(first.id);
+  expect(native.mappingStatistics()).toEqual({ mappings: 1, references: 1 });
+  await weights.release();
+  first.unpin();
+});
+
+test("what came ahead is unmapped when an attach has timed out", async () => {
+  const owner = await startOwner();
+  const version = await owner.load("llm", someTensors());
+  const silence = vi.spyOn(Granting.prototype, "attach").mockReturnValue(new Promise(() => {}));
+  onTestFinished(() => silence.mockRestore());
+  const failing = new Changes();
+  let [failed, mapped] = [false, false];
+  const client = clientThat(
+    owner.socket,
+    async (source) => {
+      await failing.until(() => failed);
+      return native.openSlab(source).finally(() => {
+        mapped = true;
+      });
+    },
+    () => {
+      failed = true;
+      failing.changed();
+    },
+  );
+  const late = client.attach(asked, { timeout: 200 });
+  await expect(late).rejects.toMatchObject({ code: "ERR_CUDA_IPC_TIMEOUT" });
+  expect(mapped).toBe(true);
+  expect(native.mappingStatistics()).toEqual({ mappings: 0, references: 0 });
+  expect(version.refCount).toBe(0);
 });
 
 test("many attaches at once share what comes ahead of one of them", async () => {

@@ -1,12 +1,15 @@
 // Hand-overs in the middle of which somebody dies, goes away, or cannot go on.
 import { mkdirSync, rmdirSync, rmSync } from "node:fs";
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { Owner } from "../../dist/lib/index.js";
+import { native } from "../../dist/lib/native.js";
 import { receiveHandover } from "../../dist/lib/sharing/handover-receive.js";
+import { ClientConnection } from "../../dist/lib/wire/client.js";
 import { startChild } from "../helpers/child.js";
 import { inspect } from "../helpers/inspect.js";
 import { watchOwner } from "../helpers/leaks.js";
-import { MIB, someTensors, startOwner, startWorker } from "../helpers/sharing.js";
+import { expectMemoryBack, freeMemory } from "../helpers/memory.js";
+import { block, MIB, someTensors, startOwner, startWorker } from "../helpers/sharing.js";
 import {
   counted,
   kill,
@@ -187,4 +190,40 @@ test("a standby that cannot take over at first has everything when it can", asyn
   expect(await worker.call("computeChecksum", key)).toBe(version.checksum);
   await worker.call("release", key);
   await counted(owner, version.id, 0);
+});
+
+test("a successor that is refused when it has everything keeps no memory", async () => {
+  const before = await freeMemory();
+  const old = await startMortal();
+  const { socket } = old;
+  const version = await old.load("set", block(8 * MIB));
+  const { request } = ClientConnection.prototype;
+  const refusing = vi.spyOn(ClientConnection.prototype, "request").mockImplementation(function (
+    this: ClientConnection,
+    ...args
+  ) {
+    if (args[0] === "handoverTaken") return Promise.reject(new Error("refused"));
+    return request.apply(this, args) as never;
+  });
+  // The collector may take its time.
+  const shelves: object[] = [];
+  const { createShelf } = native;
+  const keeping = vi.spyOn(native, "createShelf").mockImplementation((uids) => {
+    const shelf = createShelf(uids);
+    shelves.push(shelf);
+    return shelf;
+  });
+  onTestFinished(() => {
+    refusing.mockRestore();
+    keeping.mockRestore();
+  });
+  await expect(Owner.takeOver({ socket })).rejects.toThrow("refused");
+  // Who connects is served again when the old owner has gone on.
+  const asking = await rawClient(socket);
+  await asking.welcome;
+  asking.close();
+  await old.child.call("retire", "set");
+  await old.child.call("waitForFreed", version.id);
+  await expectMemoryBack(before);
+  expect(shelves).toHaveLength(1);
 });
