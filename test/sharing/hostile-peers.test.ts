@@ -4,9 +4,10 @@ import { once } from "node:events";
 import { chmodSync, openSync, rmSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
-import { describe, expect, test } from "vitest";
-import { attach, type CudaIpcError, type Owner } from "../../dist/lib/index.js";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
+import { attach, CudaIpcError, type Owner } from "../../dist/lib/index.js";
 import { type NativeChannel, type NativeFd, native } from "../../dist/lib/native.js";
+import { OwnerServer } from "../../dist/lib/sharing/owner-server.js";
 import { type Child, startChild } from "../helpers/child.js";
 import { folder, someTensors, startOwner } from "../helpers/sharing.js";
 import { newSocket } from "../helpers/temporary.js";
@@ -233,4 +234,26 @@ describe("peers that are not welcome", () => {
     expect(await seen).toMatchObject([{ lease }]);
     await expectAlive(owner);
   });
+});
+
+test("a peer whom the owner has no descriptor left to describe sees its connection end, and the owner lives on", async () => {
+  const { owner, refused } = await connectedPeer();
+  const { accept } = OwnerServer.prototype;
+  const accepting = vi.spyOn(OwnerServer.prototype, "accept").mockImplementation(function (
+    this: OwnerServer,
+    channel,
+  ) {
+    accepting.mockRestore();
+    const limited = new CudaIpcError("ERR_CUDA_IPC_FD_LIMIT", "no descriptor left");
+    Object.defineProperty(channel, "peer", {
+      get() {
+        throw limited;
+      },
+    });
+    accept.call(this, channel);
+  });
+  onTestFinished(() => accepting.mockRestore());
+  // It is asked again when the first one has ended.
+  await expectAlive(owner);
+  expect(await refused).toMatchObject({ code: "ERR_CUDA_IPC_FD_LIMIT" });
 });
