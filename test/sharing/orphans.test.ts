@@ -143,6 +143,9 @@ describe.each(["vmm", "ipc"] as const)("%s: a worker whose connection breaks", (
     const worker = await startWorker();
     const attaching = worker.call<number>("attachHeldBack", "llm", { socket: owner.socket });
     await worker.event("mapping");
+    // What has come ahead is mapped before that is counted, and before the grant is read.
+    await version.waitForRefCount((count) => count === 1);
+    await worker.call("mappings");
     const closed = sharing === "vmm" ? version.waitForRefCount((count) => count === 0) : undefined;
     await worker.call("breakConnection");
     await closed;
