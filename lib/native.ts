@@ -191,7 +191,8 @@ export interface SlabOpening {
 export interface NativeGrants {
   /**
    * The next `attached` may grant this lease: what it names is to be mapped. With `ahead` the next `ahead` is for it, too:
-   * one lease at a time. Nothing is mapped while the driver is not up.
+   * one lease at a time. What has a handle is opened when `attached` says that it is granted. Nothing is mapped while the
+   * driver is not up.
    */
   expect(lease: string, access: Access, ahead: boolean): void;
   /**

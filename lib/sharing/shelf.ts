@@ -19,6 +19,7 @@ export class Shelf {
   ) {
     this.native = native.createShelf(uids);
     catalog.on("supplied", (entry) => this.show(entry));
+    // Before anybody else lets go: who closes the last descriptor of memory waits until the driver has freed it.
     catalog.on("leaving", (entry) => this.remove(entry));
   }
 
@@ -37,7 +38,7 @@ export class Shelf {
       const { frames, fds } = aheadOf(entry);
       this.native.put(set, id, checksum, frames, fds);
     } catch {
-      // Its list of tensors is too long for a frame, or no descriptor is left: it is not needed to attach.
+      // Its list of tensors is too long for a frame: whoever attaches is told that.
     }
   }
 

@@ -5,7 +5,7 @@
 
 #include <memory>
 
-#include "channel/shelf_sender.h"
+#include "wire/shelf_sender.h"
 
 namespace cuda_ipc {
 

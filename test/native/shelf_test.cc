@@ -1,6 +1,6 @@
 // Channels that are read before anybody has started them, and what is sent ahead on them, without JavaScript:
 // for the sanitizers, and for limits that a test of JavaScript cannot set.
-#include "channel/shelf_sender.h"
+#include "wire/shelf_sender.h"
 
 #include <poll.h>
 #include <sys/resource.h>

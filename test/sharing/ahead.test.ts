@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { attach, type Owner } from "../../dist/lib/index.js";
 import { type NativeAddon, type NativeShelf, native } from "../../dist/lib/native.js";
+import type { CatalogEntry } from "../../dist/lib/sharing/catalog.js";
 import { Granting } from "../../dist/lib/sharing/granting.js";
 import { clientOf } from "../../dist/lib/sharing/owner-client.js";
 import { Changes } from "../channel/helpers.js";
@@ -133,6 +134,9 @@ describe.each(sharings)("%s", (sharing) => {
     const owner = await startOwner();
     const first = await owner.load("llm", someTensors(), { sharing, pinned: true });
     const second = await owner.load("llm", someTensors(2), { sharing });
+    // The worker would ask once more if it took the answer amiss.
+    const refused = vi.fn();
+    owner.on("peererror", refused);
     let turned: Promise<unknown> | undefined;
     beforeGrants(() => {
       turned = owner.rollback("llm", first.id);
@@ -143,6 +147,7 @@ describe.each(sharings)("%s", (sharing) => {
     expect(await weights.tensor("floats").toHost()).toEqual(someTensors().floats);
     expect(native.mappingStatistics()).toEqual({ mappings: 1, references: 1 });
     expect(second.refCount).toBe(0);
+    expect(refused).not.toHaveBeenCalled();
     first.unpin();
   });
 
@@ -248,4 +253,18 @@ test("many attaches at once share what comes ahead of one of them", async () => 
   for (const weights of all) expect(await weights.tensor("floats").toHost()).toEqual(someTensors().floats);
   await Promise.all(all.map((weights) => weights.release()));
   expect(version.refCount).toBe(0);
+});
+
+test("it is not kept ready any more when its memory is handed back: the last descriptor takes long to close", async () => {
+  const owner = await startOwner();
+  await owner.load("llm", someTensors());
+  const { catalog, server } = owner as unknown as {
+    catalog: { current(set: string): CatalogEntry };
+    server: { shelf: { native: NativeShelf } };
+  };
+  const remove = vi.spyOn(server.shelf.native, "remove");
+  const handBack = vi.spyOn(catalog.current("llm").slabs[0]!.fd!, "dispose");
+  await owner.load("llm", someTensors(2));
+  expect(handBack).toHaveBeenCalledOnce();
+  expect(remove).toHaveBeenCalledBefore(handBack);
 });

@@ -10,8 +10,8 @@
 #include <string_view>
 
 #include "channel/channel.h"
-#include "channel/shelf.h"
 #include "wire/frame_scan.h"
+#include "wire/shelf.h"
 
 namespace cuda_ipc {
 

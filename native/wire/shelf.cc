@@ -1,4 +1,4 @@
-#include "channel/shelf.h"
+#include "wire/shelf.h"
 
 #include <algorithm>
 

@@ -1,4 +1,4 @@
-#include "channel/shelf_sender.h"
+#include "wire/shelf_sender.h"
 
 #include <vector>
 
