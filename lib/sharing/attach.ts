@@ -19,6 +19,7 @@ let attached = false;
 export const rehearsed = new Promise<void>((settle) => {
   setImmediate(() => {
     if (attached) return settle();
+    native.rehearseMappings();
     loadClient();
     loadRehearsal()
       .rehearse(() => attached)

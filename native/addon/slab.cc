@@ -3,6 +3,7 @@
 #include "addon/exports.h"
 #include "addon/fd.h"
 #include "addon/unwrap.h"
+#include "memory/mapping_rehearsal.h"
 #include "memory/open_slab.h"
 
 namespace cuda_ipc {
@@ -63,6 +64,11 @@ Napi::Value open_slab(const Napi::CallbackInfo& info) {
       [](Napi::Env env, std::shared_ptr<HeldMapping>& mapping) -> Napi::Value {
         return NativeMapping::create(env, std::move(mapping));
       });
+}
+
+Napi::Value rehearse(const Napi::CallbackInfo& info) {
+  rehearse_mappings();
+  return info.Env().Undefined();
 }
 
 Napi::Value mapping_statistics(const Napi::CallbackInfo& info) {
@@ -182,6 +188,7 @@ void export_slab(Napi::Env env, Napi::Object exports) {
   NativeMapping::define_class(env);
   exports["createSlab"] = Napi::Function::New<checked<create_slab>>(env, "createSlab");
   exports["openSlab"] = Napi::Function::New<checked<open_slab>>(env, "openSlab");
+  exports["rehearseMappings"] = Napi::Function::New<checked<rehearse>>(env, "rehearseMappings");
   exports["mappingStatistics"] = Napi::Function::New<checked<mapping_statistics>>(env, "mappingStatistics");
 }
 

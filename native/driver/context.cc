@@ -26,14 +26,23 @@ namespace {
   throw diagnose(state.table, result, kCall);
 }
 
-cu::CUcontext bring_up_context(const DriverState& state, DeviceSlot& slot) {
+std::atomic<void (*)(int)> context_up_hook{nullptr};
+
+// Whether it was this call that did.
+bool retain_context(const DriverState& state, DeviceSlot& slot) {
   std::lock_guard<std::mutex> lock(slot.bringing_up);
-  cu::CUcontext context = slot.context.load(std::memory_order_acquire);
-  if (context != nullptr) return context;
+  if (slot.context.load(std::memory_order_acquire) != nullptr) return false;
+  cu::CUcontext context = nullptr;
   const cu::CUresult result = state.table->cuDevicePrimaryCtxRetain(&context, slot.device);
   if (result != cu::CUDA_SUCCESS) throw_context_error(state, slot, result);
   slot.context.store(context, std::memory_order_release);
-  return context;
+  return true;
+}
+
+cu::CUcontext bring_up_context(const DriverState& state, DeviceSlot& slot, int ordinal) {
+  if (retain_context(state, slot))
+    if (void (*const hook)(int) = context_up_hook.load()) hook(ordinal);
+  return slot.context.load(std::memory_order_acquire);
 }
 
 }  // namespace
@@ -52,7 +61,7 @@ ContextScope::ContextScope(int ordinal) {
   const DriverState& state = driver_state();
   DeviceSlot& slot = state.device(ordinal);
   cu::CUcontext context = slot.context.load(std::memory_order_acquire);
-  if (context == nullptr) context = bring_up_context(state, slot);
+  if (context == nullptr) context = bring_up_context(state, slot, ordinal);
   const cu::CUresult result = state.table->cuCtxPushCurrent(context);
   if (result != cu::CUDA_SUCCESS) throw diagnose(state.table, result, "cuCtxPushCurrent");
 }
@@ -62,6 +71,10 @@ ContextScope::~ContextScope() {
   if (state == nullptr || process_is_exiting()) return;
   cu::CUcontext popped = nullptr;
   state->table->cuCtxPopCurrent(&popped);
+}
+
+void on_context_up(void (*hook)(int ordinal)) {
+  context_up_hook.store(hook);
 }
 
 bool context_is_up(int ordinal) {

@@ -41,6 +41,10 @@ class ContextScope {
   ContextScope& operator=(const ContextScope&) = delete;
 };
 
+// Called with each device whose context comes up from now on, on the thread that brings it up and before that
+// goes on. Must not throw.
+void on_context_up(void (*hook)(int ordinal));
+
 // True once the device's primary context is retained by this process.
 bool context_is_up(int ordinal);
 

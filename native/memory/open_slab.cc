@@ -1,6 +1,7 @@
 #include "memory/open_slab.h"
 
 #include "memory/ipc_table.h"
+#include "memory/mapping_rehearsal.h"
 #include "memory/vmm_memory.h"
 
 namespace cuda_ipc {
@@ -38,6 +39,7 @@ std::unique_ptr<SharedMemory> map(int device, const SlabSource& source) {
 }  // namespace
 
 OpenedSlab open_slab(const SlabSource& source) {
+  const MappingInEarnest in_earnest;
   if (source.handle.has_value() == static_cast<bool>(source.fd))
     throw Error("ERR_CUDA_IPC_INVALID_ARGUMENT",
                 "A slab is opened by its descriptor or by its handle: pass one of them.");

@@ -6,14 +6,19 @@ import { expect, test } from "vitest";
 const root = path.join(__dirname, "../..");
 
 /** What an async program, in a process of its own, returns. */
-function run<T>(program: string): T {
+function run<T>(program: string, env: NodeJS.ProcessEnv = {}): T {
   const script = `
     const { readdirSync } = require("node:fs");
     const { native } = require("./dist/lib/native.js");
     const turn = () => new Promise(setImmediate);
     const rehearsed = () => Object.keys(require.cache).some((file) => file.endsWith("/rehearsal.js"));
     (async () => { ${program} })().then((value) => console.log(JSON.stringify(value)));`;
-  return JSON.parse(execFileSync(process.execPath, ["-e", script], { cwd: root, encoding: "utf8" })) as T;
+  const output = execFileSync(process.execPath, ["-e", script], {
+    cwd: root,
+    encoding: "utf8",
+    env: { ...process.env, ...env },
+  });
+  return JSON.parse(output) as T;
 }
 
 test.each([
@@ -73,4 +78,49 @@ test("it takes place once there is a turn for it, unless somebody has attached b
       await turn();
       return rehearsed();`),
   ).toBe(false);
+});
+
+// The device's first mapping fails, whosever it is.
+const firstFails = { CUDA_IPC_DRIVER: "host", CUDA_IPC_HOST_FAULTS: "cuMemMap:1=2" };
+const mapOne = `
+  const mapOne = () =>
+    native.createSlab({ id: Buffer.alloc(16), device: 0, bytes: 1, sharing: "vmm" }).then(
+      (slab) => slab.close().then(() => "mapped"),
+      ({ code }) => code,
+    );`;
+
+test.each([
+  [
+    "comes up in a process that may attach is the rehearsal's",
+    `entry.attach; await turn(); await turn();`,
+    "mapped",
+  ],
+  ["comes up in one that does not is its own", "", "ERR_CUDA_IPC_OUT_OF_MEMORY"],
+])("the first mapping where a context %s", (_, importing, outcome) => {
+  expect(
+    run(
+      `${mapOne}
+      const entry = require("./dist/lib/index.js");
+      ${importing}
+      await native.initializeDevice(0);
+      return [await mapOne(), native.mappingStatistics()];`,
+      firstFails,
+    ),
+  ).toEqual([outcome, { mappings: 0, references: 0 }]);
+});
+
+test("where a context comes up for a mapping nothing is rehearsed", () => {
+  expect(
+    run(
+      `native.rehearseMappings();
+      const [{ uuid }] = await native.devices();
+      const fd = native.createMemfd("no device memory", 4096);
+      const source = { id: Buffer.alloc(16), uuid, bytes: 4096, access: "read", fd };
+      const code = await native.openSlab(source).catch(({ code }) => code);
+      fd.close();
+      ${mapOne}
+      return [code === undefined, await mapOne()];`,
+      firstFails,
+    ),
+  ).toEqual([false, "ERR_CUDA_IPC_OUT_OF_MEMORY"]);
 });
