@@ -2,12 +2,16 @@ import { promises as fs } from "node:fs";
 import { constants } from "node:os";
 import path from "node:path";
 import { crypto } from "../crypto.js";
-import { checkOptions, invalidArgument } from "../errors.js";
+import { CudaIpcError, checkOptions, invalidArgument } from "../errors.js";
 import type { Dtype } from "./dtypes.js";
-import { fileFailure, type OpenedFile, readHeader, withFile } from "./file.js";
+import { eachOf } from "./each-of.js";
+import { fileFailure, identityOf, type OpenedFile, readHeader, withFile } from "./file.js";
 import { parseHeader } from "./header.js";
 import { quote, refusal } from "./rules.js";
-import { readIndex, type ShardIndex } from "./shards.js";
+import { parseIndex, readIndex, type ShardIndex } from "./shards.js";
+
+/** One of libuv's four threads stays with the rest of the program. */
+const filesAtOnce = 3;
 
 export interface CheckpointFile {
   /** Absolute; symbolic links are not resolved. */
@@ -59,26 +63,42 @@ export async function openCheckpoint(location: string, options: OpenOptions = {}
     throw invalidArgument("path", "the path of a checkpoint", location);
   }
   signal?.throwIfAborted();
-  const target = await locate(path.resolve(location));
+  const asked = path.resolve(location);
+  try {
+    return await readCheckpoint(asked, signal);
+  } catch (error) {
+    if (!isUnopened(error)) throw error;
+    signal?.throwIfAborted();
+    // Most are files. A folder shows when it is opened as one, or when it cannot be.
+    const target = await locate(asked);
+    if (target === asked) throw error;
+    return readCheckpoint(target, signal);
+  }
+}
+
+async function readCheckpoint(target: string, signal: AbortSignal | undefined): Promise<Checkpoint> {
   const reader = new Reader(target);
   if (!target.endsWith(".json")) {
     await reader.read(target, signal);
     return reader.finish();
   }
-  const index = await withFile(target, readIndex);
+  const index = await withFile(target, readIndex, parseIndex);
   for (const shard of index.shards) await reader.read(shard, signal, index);
   return reader.finish(index);
 }
 
+function isUnopened(error: unknown): boolean {
+  return error instanceof CudaIpcError && (error.call === "open" || error.details.rule === "ordinary-file");
+}
+
 /** Refuses a checkpoint whose files are no longer those that were opened; for use after their bytes were read. */
 export async function assertUnchanged(checkpoint: Checkpoint, { signal }: OpenOptions = {}): Promise<void> {
-  for (const file of checkpoint.files) {
+  await eachOf(checkpoint.files, filesAtOnce, async (file) => {
     signal?.throwIfAborted();
-    const identity = await withFile(file.path, async (opened) => opened.identity);
-    if (identity !== file.identity) {
+    if ((await identityOf(file.path)) !== file.identity) {
       throw refusal("changed", file.path, "the file was changed or replaced while it was read");
     }
-  }
+  });
 }
 
 async function locate(location: string): Promise<string> {
@@ -114,7 +134,8 @@ class Reader {
 
   async read(file: string, signal: AbortSignal | undefined, index?: ShardIndex): Promise<void> {
     signal?.throwIfAborted();
-    await withFile(file, (opened) => this.add(opened, index)).catch((error) => {
+    const add = (header: Buffer, opened: OpenedFile) => this.add(header, opened, index);
+    await withFile(file, readHeader, add).catch((error) => {
       if (index === undefined || error.errno !== constants.errno.ENOENT) throw error;
       throw refusal("shard-missing", this.root, `the index names ${quote(file)}, which does not exist`);
     });
@@ -127,8 +148,7 @@ class Reader {
     return { files, tensors, metadata, contentKey: this.digest.digest("hex"), warnings };
   }
 
-  private async add(file: OpenedFile, index: ShardIndex | undefined): Promise<void> {
-    const bytes = await readHeader(file);
+  private add(bytes: Buffer, file: OpenedFile, index: ShardIndex | undefined): void {
     const dataStart = 8 + bytes.length;
     const header = parseHeader(file.path, bytes, file.size - dataStart);
     this.digest.update(`${file.identity} ${bytes.length}\n`).update(bytes);

@@ -14,7 +14,7 @@ export interface ShardIndex {
   totalBytes: number | undefined;
 }
 
-export async function readIndex(file: OpenedFile): Promise<ShardIndex> {
+export async function readIndex(file: OpenedFile): Promise<Buffer> {
   if (file.size > maxHeaderBytes) {
     throw refusal(
       "index",
@@ -22,7 +22,11 @@ export async function readIndex(file: OpenedFile): Promise<ShardIndex> {
       `the index has ${file.size} bytes, above the limit of ${maxHeaderBytes}`,
     );
   }
-  const index = parseObject(file.path, await readAt(file, 0, file.size));
+  return readAt(file, 0, file.size);
+}
+
+export function parseIndex(content: Buffer, file: OpenedFile): ShardIndex {
+  const index = parseObject(file.path, content);
   const weightMap = index.get("weight_map");
   if (!(weightMap instanceof Map) || weightMap.size === 0) {
     throw refusal("index", file.path, "weight_map must be an object that maps tensor names to file names");

@@ -262,6 +262,20 @@ describe("accepts", () => {
     expect([...(await openCheckpoint(path)).tensors.values()].map((tensor) => tensor.bytes)).toEqual([3, 3]);
   });
 
+  // Most headers come with the file's first 64 KiB.
+  test.each([65_527, 65_528, 65_529, 300_000])("a header of %i bytes", async (length) => {
+    const bare = JSON.stringify({ __metadata__: { fill: "" }, w: f32(0, 8) });
+    const fill = "abcdefg".repeat(length).slice(0, length - bare.length);
+    const header = bare.replace('""', JSON.stringify(fill));
+    const path = await files.put("long.safetensors", fileBytes(header, 8));
+    const { tensors, metadata, files: opened } = await openCheckpoint(path);
+    expect(metadata.get("fill")).toBe(fill);
+    expect(tensors.get("w")!.fileOffset).toBe(8 + length);
+    expect(opened[0]!.dataStart).toBe(8 + length);
+    const short = await files.put("short.safetensors", fileBytes(header).subarray(0, 7 + length));
+    expect((await refusalOf(openCheckpoint(short))).details.rule).toBe("header-truncated");
+  });
+
   test("a symbolic link to a file", async () => {
     const target = await files.put("target.safetensors", fileBytes({ w: f32(0, 4) }, 4));
     await symlink(target, files.path("link.safetensors"));

@@ -1,6 +1,7 @@
-import { mkdir, rm, symlink, utimes, writeFile } from "node:fs/promises";
+import { promises } from "node:fs";
+import { mkdir, readFile, rename, rm, symlink, utimes, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { assertUnchanged, openCheckpoint } from "../../dist/lib/formats/safetensors.js";
 import { fileBytes, fixtures, refusalOf, scratch } from "./helpers.js";
 
@@ -50,6 +51,28 @@ describe("a folder", () => {
   test("with model.safetensors is that file, index or not", async () => {
     await writeFile(path.join(folder, "model.safetensors"), fileBytes({ single: tensor(1) }, 1));
     expect([...(await openCheckpoint(folder)).tensors.keys()]).toEqual(["single"]);
+  });
+
+  test("is one whatever its name ends in", async () => {
+    for (const name of ["model.json", "model.safetensors"]) {
+      const named = files.path(name);
+      await rename(folder, named);
+      expect((await openCheckpoint(named)).files).toHaveLength(2);
+      await rename(named, folder);
+    }
+  });
+
+  test("in the place of a shard is no checkpoint", async () => {
+    await rm(path.join(folder, "2.safetensors"));
+    await mkdir(path.join(folder, "2.safetensors"));
+    await writeFile(
+      path.join(folder, "2.safetensors", "model.safetensors"),
+      fileBytes({ b: tensor(16) }, 16),
+    );
+    expect(await ruleOf(folder)).toMatchObject({
+      path: path.join(folder, "2.safetensors"),
+      rule: "ordinary-file",
+    });
   });
 
   test("with neither is refused", async () => {
@@ -173,14 +196,83 @@ describe("the content key", () => {
     keys.push(await keyOf(folder));
     expect(new Set(keys).size).toBe(keys.length);
   });
+});
 
-  test("has a counterpart for after the load", async () => {
+describe("after the load", () => {
+  const changed: [string, (file: string) => Promise<unknown>, object][] = [
+    ["its time", (file) => utimes(file, 1, 1), { rule: "changed" }],
+    ["its bytes", (file) => writeFile(file, fileBytes({ b: tensor(16) }, 16)), { rule: "changed" }],
+    [
+      "a folder in its place",
+      async (file) => {
+        await rm(file);
+        await mkdir(file);
+      },
+      { rule: "ordinary-file" },
+    ],
+  ];
+
+  test("the files are what they were", async () => {
+    await assertUnchanged(await openCheckpoint(folder));
+  });
+
+  test.each(changed)("a file is refused for %s, whichever it is", async (_, change, expected) => {
+    for (const name of ["1.safetensors", "2.safetensors"]) {
+      const before = await readFile(path.join(folder, name));
+      const checkpoint = await openCheckpoint(folder);
+      const shard = path.join(folder, name);
+      await change(shard);
+      const error = await assertUnchanged(checkpoint).catch((error) => error);
+      expect(error.details).toMatchObject({ path: shard, ...expected });
+      await rm(shard, { recursive: true });
+      await writeFile(shard, before);
+    }
+  });
+
+  test("a file that is gone is refused with the system's error, an abort with its reason", async () => {
     const checkpoint = await openCheckpoint(folder);
+    await rm(path.join(folder, "2.safetensors"));
+    const error = await refusalOf(assertUnchanged(checkpoint), "ERR_CUDA_IPC_FILE");
+    expect(error).toMatchObject({ errno: 2, call: "open" });
+    const reason = new Error("enough");
+    const aborted = assertUnchanged(checkpoint, { signal: AbortSignal.abort(reason) });
+    await expect(aborted).rejects.toBe(reason);
+  });
+});
+
+describe("no descriptor is left when it is known", () => {
+  let open = 0;
+
+  beforeEach(() => {
+    const original = promises.open;
+    vi.spyOn(promises, "open").mockImplementation(async (...args) => {
+      const handle = await original(...args);
+      open++;
+      const close = handle.close.bind(handle);
+      handle.close = async () => {
+        await new Promise(setImmediate);
+        await close();
+        open--;
+      };
+      return handle;
+    });
+  });
+  afterEach(() => {
+    vi.restoreAllMocks();
+  });
+
+  test("what the files hold, that they are broken, or that they were changed", async () => {
+    const checkpoint = await openCheckpoint(folder);
+    expect(open).toBe(0);
     await assertUnchanged(checkpoint);
-    const shard = path.join(folder, "2.safetensors");
-    await utimes(shard, 1, 1);
-    const error = await refusalOf(assertUnchanged(checkpoint), "ERR_CUDA_IPC_FILE_CHANGED");
-    expect(error.details).toEqual({ path: shard, tensor: undefined, rule: "changed" });
+    expect(open).toBe(0);
+    await utimes(path.join(folder, "1.safetensors"), 1, 1);
+    await refusalOf(assertUnchanged(checkpoint), "ERR_CUDA_IPC_FILE_CHANGED");
+    expect(open).toBe(0);
+    await writeFile(path.join(folder, "1.safetensors"), fileBytes({ a: tensor(9) }, 8));
+    await refusalOf(openCheckpoint(folder));
+    expect(open).toBe(0);
+    expect(promises.open).toHaveBeenCalledTimes(11);
   });
 });
 
