@@ -1,7 +1,7 @@
 import { CudaIpcError } from "../errors.js";
 import type { NativeFd } from "../native.js";
 import type { JobMessages, LoaderMessages } from "../wire/loader-messages.js";
-import { contentChecksum } from "./identity.js";
+import { ContentIdentity } from "./identity.js";
 import type { LoadedSlabs, LoaderOptions } from "./loaded.js";
 import { closeSlab, type OwnedSlab } from "./owned-slab.js";
 import { type LoadPlan, planLoad, totalBytes } from "./plan.js";
@@ -17,7 +17,7 @@ export async function loadApart(
   input: WeightsInput,
   options: Omit<LoaderOptions, "sharing">,
 ): Promise<LoadedSlabs> {
-  const { device, signal } = options;
+  const { device, onTensors, signal } = options;
   signal?.throwIfAborted();
   // Before the headers are read: Node and the driver take longer to start than those.
   const loader = new LoaderProcess();
@@ -25,6 +25,9 @@ export async function loadApart(
   try {
     const source = makePortable(await openSource(input, signal));
     const plan = planLoad(source, device);
+    // While the process starts.
+    onTensors?.(plan.tensors);
+    const identity = new ContentIdentity(plan.tensors);
     if (source.memory.length > 0) memory = [await writeToMemory(source.memory, signal)];
     const { slabs, checksums } = await load(loader, source.parts, memory, plan, options);
     try {
@@ -34,7 +37,7 @@ export async function loadApart(
       await Promise.all(slabs.map(closeSlab));
       throw error;
     }
-    const checksum = contentChecksum(plan.tensors, checksums);
+    const checksum = identity.of(checksums);
     const { description, contentKey } = source;
     return { sharing: "vmm", slabs, tensors: plan.tensors, checksum, source: description, contentKey };
   } catch (error) {

@@ -1,5 +1,6 @@
 import { CudaIpcError } from "../errors.js";
 import { type NativeCancel, native } from "../native.js";
+import { allOf } from "./all-of.js";
 import type { SlabPlan } from "./plan.js";
 
 /**
@@ -23,10 +24,4 @@ export async function compareWithSources(
       "disk, the host's memory or the device is damaged. Load it again when nothing writes to it; look at the kernel's log.",
     { details: { expected: expected!.toString("hex"), actual: found!.toString("hex") } },
   );
-}
-
-/** Rejects when all have settled, not before: until then they use memory that the caller frees. */
-async function allOf<T>(promises: Promise<T>[]): Promise<T[]> {
-  await Promise.allSettled(promises);
-  return Promise.all(promises);
 }

@@ -1,4 +1,5 @@
-import { type NativeCancel, type NativeSlab, native, type Sharing } from "../native.js";
+import { type DeviceFacts, type NativeCancel, type NativeSlab, native, type Sharing } from "../native.js";
+import { allOf } from "./all-of.js";
 import { compareWithSources } from "./compare.js";
 import { closeSlab, type OwnedSlab } from "./owned-slab.js";
 import type { SlabPlan } from "./plan.js";
@@ -14,6 +15,12 @@ export interface FillProgress {
 
 export interface FillOptions extends ReadingOptions {
   sharing: Sharing;
+  /** All of this process. */
+  devices: readonly DeviceFacts[];
+  /** Called once, while memory is being filled. What it throws ends that. */
+  meanwhile?: () => void;
+  /** Called when everything has been read. Where it rejects, that was in vain. */
+  whenRead?: () => Promise<void>;
   onProgress?: (progress: FillProgress) => void;
   signal?: AbortSignal;
 }
@@ -40,13 +47,26 @@ export async function fillSlabs(
   signal?.addEventListener("abort", abort, { once: true });
   const progress = new ProgressMeter(options.onProgress);
   const filled: FilledSlab[] = [];
+  const unmapping: Promise<void>[] = [];
+  let { meanwhile } = options;
   try {
     for (const plan of plans) {
-      filled.push(await fillSlab(parts, plan, options, cancel, progress));
+      const { memory, ...each } = await fillSlab(parts, plan, { ...options, meanwhile }, cancel, progress);
+      filled.push(each);
+      if (options.sharing === "vmm") {
+        const unmapped = memory.close();
+        // Waited for at the end, and until then nobody's concern.
+        unmapped.catch(() => {});
+        unmapping.push(unmapped);
+      }
+      meanwhile = undefined;
       signal?.throwIfAborted();
     }
+    await allOf([options.whenRead?.(), ...unmapping]);
+    signal?.throwIfAborted();
     return filled;
   } catch (error) {
+    await Promise.allSettled(unmapping);
     await Promise.all(filled.map(({ slab }) => closeSlab(slab)));
     // The caller's own reason, as every aborted operation gives it.
     throw signal?.aborted ? signal.reason : error;
@@ -58,20 +78,19 @@ export async function fillSlabs(
 async function fillSlab(
   parts: (string | Uint8Array)[],
   plan: SlabPlan,
-  { sharing, threads, io, verify }: FillOptions,
+  { sharing, devices, threads, io, verify, meanwhile }: FillOptions,
   cancel: NativeCancel,
   progress: ProgressMeter,
-): Promise<FilledSlab> {
+): Promise<FilledSlab & { memory: NativeSlab }> {
   const { device } = plan;
   const id = native.randomId();
-  const uuid = (await native.devices())[device]?.uuid;
   const memory = await native.createSlab({ id: Buffer.from(id, "hex"), device, bytes: plan.bytes, sharing });
   try {
     const base = memory.devicePointer;
     // Many small gaps: one pass over everything is quicker than a call for each.
     const gaps: SlabPlan["gaps"] = plan.gaps.length > 64 ? [[0, plan.bytes]] : plan.gaps;
     for (const [offset, bytes] of gaps) await native.memset(device, base + BigInt(offset), 0, 1, bytes);
-    const { checksum } = await native.load({
+    const loading = native.load({
       device,
       base,
       sources: parts,
@@ -82,20 +101,22 @@ async function fillSlab(
       cancel,
       checksumBytes: plan.bytes,
     });
+    try {
+      meanwhile?.();
+    } catch (error) {
+      cancel.cancel();
+      await loading.catch(() => {});
+      throw error;
+    }
+    const { checksum } = await loading;
     if (verify) await compareWithSources(parts, plan, base, { threads, cancel });
-    const facts = { id, device: uuid!, bytes: memory.bytes, sharing };
-    return { slab: await keep(memory, facts), checksum: checksum! };
+    const facts = { id, device: devices[device]!.uuid, bytes: memory.bytes, sharing };
+    const kept = sharing === "ipc" ? { allocation: memory } : { fd: memory.exportFd() };
+    return { slab: { ...facts, ...kept }, checksum: checksum!, memory };
   } catch (error) {
     await memory.close();
     throw error;
   }
-}
-
-async function keep(memory: NativeSlab, facts: Omit<OwnedSlab, "fd" | "allocation">): Promise<OwnedSlab> {
-  if (facts.sharing === "ipc") return { ...facts, allocation: memory };
-  const fd = memory.exportFd();
-  await memory.close();
-  return { ...facts, fd };
 }
 
 /** Adds the slabs' progress up. */

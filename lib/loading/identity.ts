@@ -17,10 +17,22 @@ export function contentBytes(tensors: Iterable<TensorEntry>, slab: number): numb
  * hold the same tensors with the same bytes; the same shapes with other bytes give another one.
  */
 export function contentChecksum(tensors: readonly TensorEntry[], slabChecksums: readonly Buffer[]): string {
-  const hash = crypto().createHash("sha256");
-  for (const { name, dtype, shape, slab, offset } of tensors) {
-    hash.update(JSON.stringify([name, dtype, shape, slab, offset]));
+  return new ContentIdentity(tensors).of(slabChecksums);
+}
+
+/** The same in two steps: what the tensors say of it can be made before their bytes are there. */
+export class ContentIdentity {
+  private readonly hash = crypto().createHash("sha256");
+
+  constructor(tensors: readonly TensorEntry[]) {
+    for (const { name, dtype, shape, slab, offset } of tensors) {
+      this.hash.update(JSON.stringify([name, dtype, shape, slab, offset]));
+    }
   }
-  for (const checksum of slabChecksums) hash.update(checksum);
-  return hash.digest("hex").slice(0, 32);
+
+  /** For one use. */
+  of(slabChecksums: readonly Buffer[]): string {
+    for (const checksum of slabChecksums) this.hash.update(checksum);
+    return this.hash.digest("hex").slice(0, 32);
+  }
 }

@@ -9,14 +9,16 @@ export async function load(
   fds: NativeFd[],
   report: (progress: Omit<LoaderMessages["progress"], "fds">) => void,
 ): Promise<{ message: Omit<LoaderMessages["loaded"], "fds">; fds: NativeFd[] }> {
-  await chooseSharing(
+  const devices = await native.devices();
+  chooseSharing(
+    devices,
     slabs.map(({ device }) => device),
     "vmm",
   );
   let next = 0;
   const parts = sources.map((source) => source ?? `/proc/self/fd/${fds[next++]!.fd}`);
   const filled = await fillSlabs(parts, slabs, {
-    sharing: "vmm",
+    ...{ sharing: "vmm", devices },
     threads,
     io,
     verify,

@@ -14,6 +14,8 @@ export interface LoaderOptions extends ReadingOptions {
   /** Undefined: "vmm" where every device supports it, else "ipc". */
   sharing?: Sharing;
   onProgress?: (progress: LoadProgress) => void;
+  /** Called with the version's tensors before all of them are there. What it throws fails the load. */
+  onTensors?: (tensors: readonly TensorEntry[]) => void;
   signal?: AbortSignal;
 }
 

@@ -1,5 +1,5 @@
 import { CudaIpcError, invalidArgument } from "../errors.js";
-import { native, type Sharing } from "../native.js";
+import type { DeviceFacts, Sharing } from "../native.js";
 
 /** Refuses a sharing that there is not. */
 export function checkSharing(asked: Sharing | undefined): void {
@@ -10,14 +10,14 @@ export function checkSharing(asked: Sharing | undefined): void {
 
 /**
  * How memory on those devices (ordinals of this process) is shared: as asked, else "vmm" where every one supports it.
- * ERR_CUDA_IPC_INVALID_DEVICE, ERR_CUDA_IPC_NO_VMM. Brings the driver up, but no context.
+ * `known`: all devices of this process. ERR_CUDA_IPC_INVALID_DEVICE, ERR_CUDA_IPC_NO_VMM.
  */
-export async function chooseSharing(
+export function chooseSharing(
+  known: readonly DeviceFacts[],
   devices: readonly number[],
   asked: Sharing | undefined,
-): Promise<Sharing> {
+): Sharing {
   checkSharing(asked);
-  const known = await native.devices();
   for (const device of devices) {
     if (known[device] !== undefined) continue;
     throw new CudaIpcError(

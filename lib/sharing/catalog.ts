@@ -111,7 +111,11 @@ export class Catalog extends EventEmitter<CatalogEvents> {
 
   /** Takes over the memory of a load and makes it the set's current version, in one step. */
   publish(
-    facts: Pick<CatalogEntry, "id" | "set" | "writable" | "source" | "origin"> & { pinned: boolean },
+    facts: Pick<CatalogEntry, "id" | "set" | "writable" | "source" | "origin"> & {
+      pinned: boolean;
+      /** The tensors' digest, where it is known. */
+      manifest?: string;
+    },
     sharing: "vmm" | "ipc",
     loaded: LoadedSlabs,
   ): { entry: CatalogEntry; superseded: string | undefined } {
@@ -128,7 +132,7 @@ export class Catalog extends EventEmitter<CatalogEvents> {
       tensors: loaded.tensors,
       presence: "present",
       tensorCount: loaded.tensors.length,
-      manifest: manifestDigest(loaded.tensors),
+      manifest: facts.manifest ?? manifestDigest(loaded.tensors),
       bytes: loaded.slabs.reduce((sum, slab) => sum + slab.bytes, 0),
       source: facts.source,
       origin: facts.origin,

@@ -1,9 +1,11 @@
 import { type Loading, loadWeights } from "../loading/load.js";
 import { closeSlab } from "../loading/owned-slab.js";
+import type { TensorEntry } from "../loading/plan.js";
 import type { WeightsInput } from "../loading/source.js";
 import type { Catalog, CatalogEntry } from "./catalog.js";
 import { manifestOf } from "./grant.js";
 import { randomId } from "./ids.js";
+import { manifestDigest } from "./manifest-digest.js";
 import { explainNoRoom } from "./no-room.js";
 import { isUnchanged, originOf } from "./origin.js";
 import type { LoadOptions } from "./owner-options.js";
@@ -49,20 +51,23 @@ export class Publisher {
         if (options.pinned) kept.pin();
         return kept;
       }
-      const loaded = await loadWeights(source, { ...options, loading, signal }).catch((error) => {
+      const id = randomId();
+      let manifest: string | undefined;
+      const onTensors = (tensors: readonly TensorEntry[]) => {
+        // Too long a list of tensors fails here, and not every attach.
+        manifestOf({ id, set: name, tensors });
+        manifest = manifestDigest(tensors);
+      };
+      const loaded = await loadWeights(source, { ...options, loading, signal, onTensors }).catch((error) => {
         throw explainNoRoom(error, name, catalog.list());
       });
+      if (signal.aborted) {
+        await Promise.all(loaded.slabs.map(closeSlab));
+        throw signal.reason;
+      }
       const { writable = false, pinned = false } = options;
       const origin = originOf(loaded.contentKey, options.device);
-      const facts = { id: randomId(), set: name, writable, pinned, source: loaded.source, origin };
-      try {
-        signal.throwIfAborted();
-        // Too long a list of tensors fails here, and not every attach.
-        manifestOf({ ...facts, tensors: loaded.tensors });
-      } catch (error) {
-        await Promise.all(loaded.slabs.map(closeSlab));
-        throw error;
-      }
+      const facts = { id, set: name, writable, pinned, source: loaded.source, origin, manifest };
       const { entry } = catalog.publish(facts, loaded.sharing, loaded);
       announce(entry);
       return handle(entry);
