@@ -44,7 +44,8 @@ Checksum source_checksum(const LoadPlan& plan, size_t bytes, LoadObserver& obser
   readers.run([&] {
     const auto staging = allocate_blocks(readers.staging_bytes());
     ChecksumSums mine;
-    while (const auto part = readers.next()) {
+    ChunkReaders::Claim claim;
+    while (const auto part = readers.next(claim)) {
       const unsigned char* data = readers.read(*part, staging.get());
       add(mine, sum_words(data, part->bytes, part->target / kChecksumWord));
       observer.arrived(part->bytes);

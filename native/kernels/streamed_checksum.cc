@@ -34,6 +34,10 @@ StreamedChecksum::StreamedChecksum(const LoadPlan& plan, size_t bytes)
     if (!sums_->on_device()) gaps_.reset();
   }
   if (!gaps_) return;
+  if (loaded_builtin_kernels(plan_.device) != nullptr) {
+    prepare();
+    return;
+  }
   try {
     preparing_ = std::thread([this] { prepare(); });
   } catch (const std::exception&) {  // no more threads

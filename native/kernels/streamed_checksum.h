@@ -22,8 +22,8 @@ namespace cuda_ipc {
 // where the device has no room left for the sums.
 class StreamedChecksum {
  public:
-  // Loads the kernels on a thread of its own: their first use in a process takes some ms, in which the first
-  // pieces can land.
+  // Loads the kernels, unless they are, on a thread of its own: their first use in a process takes some ms, in
+  // which the first pieces can land.
   StreamedChecksum(const LoadPlan& plan, size_t bytes);
   ~StreamedChecksum();
   StreamedChecksum(const StreamedChecksum&) = delete;

@@ -23,8 +23,19 @@ class ChunkReaders {
   // The first failure, or being cancelled, ends all of them and is thrown.
   unsigned run(const std::function<void()>& work);
 
-  // For `work`: a chunk that no other thread has; nothing when none is left.
-  std::optional<LoadRun> next();
+  // Neighbouring chunks that one thread has to itself, and takes one after the other.
+  class Claim {
+   public:
+    bool empty() const { return next_ == end_; }
+
+   private:
+    friend ChunkReaders;
+    size_t next_ = 0;
+    size_t end_ = 0;
+  };
+
+  // For `work`, with a claim of each thread's own: a chunk that no other thread has; nothing when none is left.
+  std::optional<LoadRun> next(Claim& claim);
   // Reads it, see Source::read().
   const unsigned char* read(const LoadRun& chunk, unsigned char* staging) const;
   // How large that staging must be.
@@ -33,6 +44,7 @@ class ChunkReaders {
 
  private:
   unsigned threads_wanted() const;
+  Claim take_claim();
   void guard(const std::function<void()>& work) noexcept;
   void fail(const Error& error);
 
@@ -40,7 +52,8 @@ class ChunkReaders {
   LoadObserver& observer_;
   const Chunks chunks_;
   std::vector<std::unique_ptr<Source>> sources_;
-  std::atomic<size_t> next_{0};
+  size_t large_claims_ = 0;
+  std::atomic<size_t> next_claim_{0};
   std::atomic<bool> stopped_{false};
   std::mutex mutex_;
   std::optional<Error> error_;

@@ -8,6 +8,33 @@
 
 namespace cuda_ipc {
 
+namespace {
+
+// Tells of pieces that lie side by side together.
+class Landings {
+ public:
+  Landings(LoadObserver& observer, cu::CUstream stream) : observer_(observer), stream_(stream) {}
+
+  void add(const LoadRun& piece) {
+    if (bytes_ != 0 && target_ + bytes_ != piece.target) tell();
+    if (bytes_ == 0) target_ = piece.target;
+    bytes_ += piece.bytes;
+  }
+
+  void tell() {
+    if (bytes_ != 0) observer_.landing(stream_, target_, bytes_);
+    bytes_ = 0;
+  }
+
+ private:
+  LoadObserver& observer_;
+  cu::CUstream stream_;
+  size_t target_ = 0;
+  size_t bytes_ = 0;
+};
+
+}  // namespace
+
 LoadResult load(const LoadPlan& plan, LoadObserver& observer) {
   ChunkReaders readers(plan, observer);
   std::atomic<size_t> staging_bytes{0};
@@ -15,11 +42,14 @@ LoadResult load(const LoadPlan& plan, LoadObserver& observer) {
   const unsigned threads = readers.run([&] {
     const ContextScope scope(plan.device);
     StagingRing ring(plan.device, readers.staging_bytes(), [&](size_t bytes) { observer.arrived(bytes); });
-    while (const auto part = readers.next()) {
+    ChunkReaders::Claim claim;
+    Landings landings(observer, ring.stream());
+    while (const auto part = readers.next(claim)) {
       StagingRing::Chunk& chunk = ring.take();
       const unsigned char* from = readers.read(*part, chunk.memory->data());
       ring.copy(chunk, from, plan.base + part->target, part->bytes);
-      observer.landing(ring.stream(), part->target, part->bytes);
+      landings.add(*part);
+      if (claim.empty()) landings.tell();
     }
     ring.drain();
     staging_bytes += ring.pinned_bytes();

@@ -15,8 +15,9 @@ class LoadObserver {
   virtual bool cancelled() const = 0;
   // `bytes` more have reached the device.
   virtual void arrived(size_t bytes) = 0;
-  // The copy of a piece is in the stream, on its way to `target` (from LoadPlan::base): what is enqueued now
-  // finds it there, and is waited for before the load returns. With the device's context current.
+  // The copy of a piece, of one chunk or of some side by side, is in the stream, on its way to `target` (from
+  // LoadPlan::base): what is enqueued now finds it there, and is waited for before the load returns. With the
+  // device's context current.
   virtual void landing(cu::CUstream /*stream*/, size_t /*target*/, size_t /*bytes*/) {}
 };
 

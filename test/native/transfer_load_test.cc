@@ -10,6 +10,7 @@
 #include <atomic>
 #include <cerrno>
 #include <cstdlib>
+#include <mutex>
 #include <string>
 
 #include "check.h"
@@ -143,6 +144,37 @@ void every_access() {
           }
 }
 
+// Every byte lands once, and what one thread copies side by side in few pieces; not across what lies between.
+void neighbours_land_together() {
+  struct Landing : Observer {
+    void landing(cu::CUstream, size_t target, size_t bytes) override {
+      const std::lock_guard<std::mutex> lock(mutex);
+      pieces.push_back({target, bytes});
+    }
+    std::mutex mutex;
+    std::vector<std::pair<size_t, size_t>> pieces;
+  };
+  const Bytes content = numbered(64 * kChunk);
+  const DeviceMemory memory(0, 64 * kChunk);
+  for (const unsigned threads : {1u, 3u}) {
+    LoadPlan plan = plan_for(memory);
+    plan.threads = threads;
+    plan.sources = {MemorySpan{content.data(), content.size()}};
+    plan.runs = {{0, 0, 2 * kChunk, 0}, {0, 0, 22 * kChunk, 2 * kChunk}, {0, 0, 33 * kChunk + 8, 26 * kChunk}};
+    Landing observer;
+    load(plan, observer);
+    std::sort(observer.pieces.begin(), observer.pieces.end());
+    std::vector<std::pair<size_t, size_t>> landed;
+    for (const auto& [target, bytes] : observer.pieces) {
+      if (landed.empty() || landed.back().first + landed.back().second != target) landed.push_back({target, 0});
+      landed.back().second += bytes;
+    }
+    CHECK((landed == std::vector<std::pair<size_t, size_t>>{{0, 24 * kChunk}, {26 * kChunk, 33 * kChunk + 8}}));
+    // 58 chunks.
+    CHECK(observer.pieces.size() < 30);
+  }
+}
+
 // The next reader finds in the page cache what a buffered load has read, and nothing of a direct one.
 void what_is_left_in_the_page_cache() {
   const TemporaryFile file(numbered(16 * kChunk));
@@ -247,6 +279,7 @@ int main() {
   choose_provider("host");
   right_bytes();
   every_access();
+  neighbours_land_together();
   what_is_left_in_the_page_cache();
   small_loads_stay_small();
   failures();
