@@ -321,7 +321,7 @@ export interface LoadOptions {
   threads?: number;
   /** How files are read; default "auto". */
   io?: FileAccess;
-  /** Size of a staging chunk in bytes; default 4 MiB. */
+  /** Size of a staging chunk in bytes; default 4 MiB, and 2 MiB where that is less than 8 chunks for each thread. */
   chunkBytes?: number;
   /** Called on the event loop, at most every 50 ms, and once at the end, with bytes on the device so far. */
   onProgress?: (bytes: number) => void;

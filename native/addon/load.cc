@@ -3,6 +3,7 @@
 #include "addon/async.h"
 #include "addon/exports.h"
 #include "addon/load_job.h"
+#include "transfer/chunk_readers.h"
 
 namespace cuda_ipc {
 
@@ -58,8 +59,9 @@ void read_plan(const Napi::Object& options, LoadJob& job) {
   if (!is_absent(threads))
     plan.threads = static_cast<unsigned>(integer_argument(threads, "threads", 1, kMostThreads));
   const Napi::Value chunk_bytes = options.Get("chunkBytes");
-  if (!is_absent(chunk_bytes))
-    plan.chunk_bytes = integer_argument(chunk_bytes, "chunkBytes", kLeastChunkBytes, kMostChunkBytes);
+  plan.chunk_bytes = is_absent(chunk_bytes)
+                         ? repaid_chunk_bytes(plan)
+                         : integer_argument(chunk_bytes, "chunkBytes", kLeastChunkBytes, kMostChunkBytes);
   const Napi::Value io = options.Get("io");
   if (!is_absent(io)) plan.access = access_argument(io);
   job.cancel = cancel_argument(options.Get("cancel"), "cancel");

@@ -68,12 +68,4 @@ const BuiltinKernels& builtin_kernels(int device) {
   return *kernels;
 }
 
-const BuiltinKernels* loaded_builtin_kernels(int device) {
-  driver();
-  Loaded& l = loaded();
-  std::lock_guard<std::mutex> lock(l.mutex);
-  const auto found = l.of_device.find(device);
-  return found == l.of_device.end() ? nullptr : found->second.get();
-}
-
 }  // namespace cuda_ipc

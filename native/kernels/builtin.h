@@ -28,8 +28,6 @@ class BuiltinKernels {
 // ERR_CUDA_IPC_KERNELS_NOT_BUILT where the device needs the PTX and the addon has none. A failure may be
 // tried again.
 const BuiltinKernels& builtin_kernels(int device);
-// Null where that would have to load them.
-const BuiltinKernels* loaded_builtin_kernels(int device);
 
 // A launch of one dimension. The arguments' types are those of the kernel's parameters.
 template <class... Arguments>

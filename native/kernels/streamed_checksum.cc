@@ -27,16 +27,6 @@ StreamedChecksum::StreamedChecksum(const LoadPlan& plan, size_t bytes)
   {
     const ContextScope scope(plan_.device);
     require_device_memory(plan_.base, bytes_);
-    const Stream stream(plan_.device, cu::CU_STREAM_NON_BLOCKING);
-    sums_.emplace(plan_.device, stream.get());
-    CUDA_IPC_CHECK(cuStreamSynchronize(stream.get()));
-    // A launch for each piece, and each adds across the bus: one launch over everything is quicker.
-    if (!sums_->on_device()) gaps_.reset();
-  }
-  if (!gaps_) return;
-  if (loaded_builtin_kernels(plan_.device) != nullptr) {
-    prepare();
-    return;
   }
   try {
     preparing_ = std::thread([this] { prepare(); });
@@ -52,6 +42,11 @@ StreamedChecksum::~StreamedChecksum() {
 void StreamedChecksum::prepare() noexcept {
   try {
     const ContextScope scope(plan_.device);
+    const Stream stream(plan_.device, cu::CU_STREAM_NON_BLOCKING);
+    sums_.emplace(plan_.device, stream.get());
+    CUDA_IPC_CHECK(cuStreamSynchronize(stream.get()));
+    // A launch for each piece, and each adds across the bus: one launch over everything is quicker.
+    if (!sums_->on_device()) return;
     kernel_ = builtin_kernels(plan_.device).function("cuda_ipc_checksum");
   } catch (const Error& error) {
     failure_.emplace(error);
@@ -78,9 +73,9 @@ void StreamedChecksum::sum(cu::CUstream stream, WordRange piece) {
 }
 
 Checksum StreamedChecksum::finish() {
-  if (!gaps_) return device_checksum(plan_.device, plan_.base, bytes_);
   if (preparing_.joinable()) preparing_.join();
   if (failure_) throw *failure_;
+  if (kernel_.load() == nullptr) return device_checksum(plan_.device, plan_.base, bytes_);
   const ContextScope scope(plan_.device);
   const Stream stream(plan_.device, cu::CU_STREAM_NON_BLOCKING);
   for (const WordRange& piece : early_) sum(stream.get(), piece);

@@ -22,8 +22,8 @@ namespace cuda_ipc {
 // where the device has no room left for the sums.
 class StreamedChecksum {
  public:
-  // Loads the kernels, unless they are, on a thread of its own: their first use in a process takes some ms, in
-  // which the first pieces can land.
+  // Allocates the sums and loads the kernels on a thread of its own, and the first pieces can land meanwhile:
+  // the kernels' first use in a process takes some ms.
   StreamedChecksum(const LoadPlan& plan, size_t bytes);
   ~StreamedChecksum();
   StreamedChecksum(const StreamedChecksum&) = delete;
@@ -41,9 +41,10 @@ class StreamedChecksum {
 
   const LoadPlan& plan_;
   const size_t bytes_;
-  std::optional<std::vector<WordRange>> gaps_;  // nothing: one pass at the end
-  std::optional<SumsMemory> sums_;
-  std::atomic<cu::CUfunction> kernel_{nullptr};
+  const std::optional<std::vector<WordRange>> gaps_;  // nothing: one pass at the end
+  std::optional<SumsMemory> sums_;                    // of prepare()
+  std::atomic<cu::CUfunction> kernel_{
+      nullptr};                   // set when the sums can be added to; never: one pass at the end
   std::optional<Error> failure_;  // of prepare()
   std::mutex mutex_;
   std::vector<WordRange> early_;  // landed before the kernel was there

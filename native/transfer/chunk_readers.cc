@@ -13,8 +13,22 @@ constexpr unsigned kMostThreads = 10;
 constexpr unsigned kLeastThreads = 2;
 // What lies side by side and is copied by one thread is summed by one launch, see load(). More save little.
 constexpr size_t kClaim = 4;
+constexpr size_t kChunkOfFew = 2 << 20;
+constexpr size_t kFew = 8;  // for each thread
+
+unsigned most_threads(const LoadPlan& plan) {
+  if (plan.threads != 0) return plan.threads;
+  return std::clamp(std::thread::hardware_concurrency(), kLeastThreads, kMostThreads);
+}
 
 }  // namespace
+
+size_t repaid_chunk_bytes(const LoadPlan& plan) {
+  size_t bytes = 0;
+  for (const LoadRun& run : plan.runs) bytes += run.bytes;
+  const size_t usual = LoadPlan{}.chunk_bytes;
+  return bytes / usual < kFew * most_threads(plan) ? kChunkOfFew : usual;
+}
 
 ChunkReaders::ChunkReaders(const LoadPlan& plan, LoadObserver& observer)
     : plan_(plan), observer_(observer), chunks_(plan) {
@@ -27,8 +41,8 @@ unsigned ChunkReaders::run(const std::function<void()>& work) {
   // Single chunks at the end, so that all threads end together.
   large_claims_ = (chunks_.count() - std::min(chunks_.count(), kClaim * wanted)) / kClaim;
   std::vector<std::thread> helpers(wanted - 1);  // thread n is helpers[n - 1]; this one is 0
-  // Each starts two more before it begins. Started one after the other, the last ones would be late: the first
-  // page faults of those before hold the lock that a new thread's stack needs.
+  // Each starts two more before it begins. Started one after the other, the last ones would be late: the
+  // first page faults of those before hold the lock that a new thread's stack needs.
   const std::function<void(size_t)> begin = [&](size_t number) {
     try {
       for (size_t next = 2 * number + 1; next <= 2 * number + 2 && next < wanted; ++next)
@@ -74,10 +88,8 @@ const unsigned char* ChunkReaders::read(const LoadRun& chunk, unsigned char* sta
 
 // A thread repays its start and its pinned memory from a few chunks on.
 unsigned ChunkReaders::threads_wanted() const {
-  const unsigned of_machine = std::clamp(std::thread::hardware_concurrency(), kLeastThreads, kMostThreads);
-  const unsigned allowed = plan_.threads != 0 ? plan_.threads : of_machine;
   return static_cast<unsigned>(
-      std::clamp<size_t>(chunks_.total_bytes() / plan_.chunk_bytes, 1, std::max(allowed, 1u)));
+      std::clamp<size_t>(chunks_.total_bytes() / plan_.chunk_bytes, 1, most_threads(plan_)));
 }
 
 void ChunkReaders::guard(const std::function<void()>& work) noexcept {

@@ -14,6 +14,10 @@
 
 namespace cuda_ipc {
 
+// The chunk_bytes that the runs and threads of a plan repay: less than usual where a thread would have few
+// chunks, and some of them one more than others.
+size_t repaid_chunk_bytes(const LoadPlan& plan);
+
 class ChunkReaders {
  public:
   // Opens the sources. Throws Error: see Chunks and open_source().
@@ -34,7 +38,8 @@ class ChunkReaders {
     size_t end_ = 0;
   };
 
-  // For `work`, with a claim of each thread's own: a chunk that no other thread has; nothing when none is left.
+  // For `work`, with a claim of each thread's own: a chunk that no other thread has; nothing when none is
+  // left.
   std::optional<LoadRun> next(Claim& claim);
   // Reads it, see Source::read().
   const unsigned char* read(const LoadRun& chunk, unsigned char* staging) const;

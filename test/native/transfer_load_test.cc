@@ -16,6 +16,7 @@
 #include "check.h"
 #include "driver/driver.h"
 #include "memory/device_memory.h"
+#include "transfer/chunk_readers.h"
 
 using namespace cuda_ipc;
 
@@ -160,19 +161,39 @@ void neighbours_land_together() {
     LoadPlan plan = plan_for(memory);
     plan.threads = threads;
     plan.sources = {MemorySpan{content.data(), content.size()}};
-    plan.runs = {{0, 0, 2 * kChunk, 0}, {0, 0, 22 * kChunk, 2 * kChunk}, {0, 0, 33 * kChunk + 8, 26 * kChunk}};
+    plan.runs = {
+        {0, 0, 2 * kChunk, 0}, {0, 0, 22 * kChunk, 2 * kChunk}, {0, 0, 33 * kChunk + 8, 26 * kChunk}};
     Landing observer;
     load(plan, observer);
     std::sort(observer.pieces.begin(), observer.pieces.end());
     std::vector<std::pair<size_t, size_t>> landed;
     for (const auto& [target, bytes] : observer.pieces) {
-      if (landed.empty() || landed.back().first + landed.back().second != target) landed.push_back({target, 0});
+      if (landed.empty() || landed.back().first + landed.back().second != target)
+        landed.push_back({target, 0});
       landed.back().second += bytes;
     }
-    CHECK((landed == std::vector<std::pair<size_t, size_t>>{{0, 24 * kChunk}, {26 * kChunk, 33 * kChunk + 8}}));
+    CHECK(
+        (landed == std::vector<std::pair<size_t, size_t>>{{0, 24 * kChunk}, {26 * kChunk, 33 * kChunk + 8}}));
     // 58 chunks.
     CHECK(observer.pieces.size() < 30);
   }
+}
+
+// Few chunks are smaller, so that no thread has many more bytes to read than another.
+void chunks_of_small_loads() {
+  const auto chunk_bytes = [](size_t bytes, unsigned threads) {
+    LoadPlan plan;
+    plan.threads = threads;
+    plan.runs = {{0, 0, bytes / 2, 0}, {0, 0, bytes / 2, bytes / 2}};
+    return repaid_chunk_bytes(plan);
+  };
+  constexpr size_t kUsual = 4 << 20;
+  CHECK(chunk_bytes(0, 1) == kUsual / 2);
+  CHECK(chunk_bytes(16 << 20, 10) == kUsual / 2);
+  CHECK(chunk_bytes(16 << 20, 1) == kUsual / 2);
+  CHECK(chunk_bytes(40 << 20, 1) == kUsual);
+  CHECK(chunk_bytes(300 << 20, 10) == kUsual / 2);
+  CHECK(chunk_bytes(320 << 20, 10) == kUsual);
 }
 
 // The next reader finds in the page cache what a buffered load has read, and nothing of a direct one.
@@ -280,6 +301,7 @@ int main() {
   right_bytes();
   every_access();
   neighbours_land_together();
+  chunks_of_small_loads();
   what_is_left_in_the_page_cache();
   small_loads_stay_small();
   failures();
