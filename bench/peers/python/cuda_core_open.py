@@ -1,11 +1,12 @@
-"""cuda.core: importing a buffer of another process's IPC-enabled memory pool.
+"""cuda.core: importing buffers of another process's IPC-enabled memory pool.
 
     python3 cuda_core_open.py BYTES DEVICE CONSUMERS REPEATS
 
-The pool travels once per consumer, by its file descriptor; a buffer by its descriptor. Lines:
-{"kind": "first", "milliseconds": of importing the pool and the buffer}, {"kind": "repeated", ...: of the buffer}.
+The pool travels once per consumer, by its file descriptor; buffers by their descriptors. Lines:
+{"kind": "first", "milliseconds": of importing the pool and the buffers}, {"kind": "repeated", ...: of the buffers}.
 """
 
+import multiprocessing
 import sys
 from multiprocessing.reduction import ForkingPickler
 
@@ -21,6 +22,21 @@ def api():
     except (ImportError, AttributeError):
         import cuda.core.experimental as core
     return core
+
+
+def whole_blocks(size):
+    block = 32 << 20
+    return (size + block - 1) // block * block
+
+
+def shares(size):
+    """The buffers that hold so many bytes: a consumer of cuda.core 1.2 crashes when it imports more than 4 GiB at once."""
+    most = 4 << 30
+    return [min(most, size - begin) for begin in range(0, size, most)]
+
+
+def describe(buffer):
+    return buffer.ipc_descriptor if hasattr(buffer, "ipc_descriptor") else buffer.get_ipc_descriptor()
 
 
 def open_buffer(core, device, pool, descriptor):
@@ -40,16 +56,17 @@ def consumer(pipe, ordinal):
     pool = None
     while True:
         try:
-            data, descriptor = pipe.recv()
+            data, descriptors = pipe.recv()
         except EOFError:
             return
         begin = now()
         if pool is None:
             pool = ForkingPickler.loads(data)
-        buffer = open_buffer(core, device, pool, descriptor)
+        buffers = [open_buffer(core, device, pool, descriptor) for descriptor in descriptors]
         end = now()
-        size = buffer.size
-        buffer.close()
+        size = sum(buffer.size for buffer in buffers)
+        for buffer in buffers:
+            buffer.close()
         device.sync()
         pipe.send((begin, end, size))
 
@@ -60,26 +77,28 @@ def main(size, ordinal, consumers, repeats):
         core = api()
         device = core.Device(ordinal)
         device.set_current()
-        options = core.DeviceMemoryResourceOptions(max_size=size, ipc_enabled=True)
+        options = core.DeviceMemoryResourceOptions(max_size=sum(map(whole_blocks, shares(size))), ipc_enabled=True)
         pool = core.DeviceMemoryResource(device, options=options)
     except Exception as error:
         emit(event="absent", reason=f"{type(error).__name__}: {error}")
         return
     present(cuda_core=getattr(package, "__version__", "unknown"))
-    buffer = pool.allocate(size, stream=device.default_stream)
+    buffers = [pool.allocate(share, stream=device.default_stream) for share in shares(size)]
     device.sync()
-    descriptor = buffer.ipc_descriptor if hasattr(buffer, "ipc_descriptor") else buffer.get_ipc_descriptor()
+    descriptors = [describe(buffer) for buffer in buffers]
     processes = Consumers(consumers, consumer, (ordinal,))
     for _, pipe in processes:
         for turn in range(repeats + 1):
-            pipe.send((bytes(ForkingPickler.dumps(pool)) if turn == 0 else None, descriptor))
+            pipe.send((bytes(ForkingPickler.dumps(pool)) if turn == 0 else None, descriptors))
             begin, end, seen = pipe.recv()
             if seen < size:
-                raise RuntimeError(f"the imported buffer has {seen} of {size} bytes")
+                raise RuntimeError(f"the imported buffers have {seen} of {size} bytes")
             emit(kind="first" if turn == 0 else "repeated", milliseconds=milliseconds(begin, end))
     processes.end()
-    buffer.close(device.default_stream)
+    for buffer in buffers:
+        buffer.close(device.default_stream)
 
 
 if __name__ == "__main__":
+    multiprocessing.set_start_method("spawn")
     main(*map(int, sys.argv[1:5]))
