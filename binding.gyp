@@ -19,6 +19,17 @@
           "action": ["node", "scripts/embed-kernels.js", "<(SHARED_INTERMEDIATE_DIR)/kernels_ptx.inc"]
         }
       ]
+    },
+    {
+      "target_name": "cuda_ipc_early",
+      "target_conditions": [["_type=='loadable_module'", {"product_extension": "so"}]],
+      "sources": ["<!@(node scripts/native-sources.js --early)"],
+      "include_dirs": ["native"],
+      "cflags": ["-Wall", "-Wextra", "-fvisibility=hidden"],
+      "cflags_cc": ["-std=c++17"],
+      "cflags_cc!": ["-std=gnu++17", "-std=gnu++20"],
+      "libraries": ["-ldl", "-lpthread"],
+      "ldflags": ["-Wl,-z,nodelete", "-Wl,--as-needed"]
     }
   ]
 }

@@ -1,13 +1,14 @@
 import cluster from "node:cluster";
 import { createServer } from "node:http";
 import querystring from "node:querystring";
-import { attach, Owner } from "cuda-ipc";
+import { attach, earlyStart, Owner } from "cuda-ipc";
 
 if (cluster.isPrimary) {
   const owner = await Owner.listen();
   await owner.load("llm", process.argv[2]);
-  for (let i = 0; i < 3; i++) cluster.fork();
-  cluster.on("exit", (worker) => worker.exitedAfterDisconnect || cluster.fork());
+  const fork = () => cluster.fork(earlyStart()); // CUDA comes up while Node starts
+  for (let i = 0; i < 3; i++) fork();
+  cluster.on("exit", (worker) => worker.exitedAfterDisconnect || fork());
   for (const signal of ["SIGINT", "SIGTERM"]) {
     process.once(signal, () => cluster.disconnect(() => owner.close()));
   }

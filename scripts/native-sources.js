@@ -1,4 +1,5 @@
-// Prints the addon's C++ sources for binding.gyp, one per line, so that adding a file needs no second edit.
+// Prints C++ sources for binding.gyp, one per line, so that adding a file needs no second edit: the addon's, or with
+// --early those of the library that is preloaded.
 const { readdirSync } = require("node:fs");
 const path = require("node:path");
 
@@ -13,4 +14,8 @@ function sources(directory) {
 }
 
 process.chdir(path.join(__dirname, ".."));
-console.log(sources("native").join("\n"));
+const early = sources("native/early");
+const found = process.argv.includes("--early")
+  ? early
+  : sources("native").filter((file) => !early.includes(file));
+console.log(found.join("\n"));

@@ -36,6 +36,7 @@ test("functions", async () => {
     ownerStatus: ["timeout", (options) => api.ownerStatus(options)],
     openCheckpoint: ["signal", (options) => api.openCheckpoint(file, options)],
     writeSafetensors: ["metadata", (options) => api.writeSafetensors(file, [], options)],
+    earlyStart: ["device", (options) => api.earlyStart(options)],
     "Owner.listen": ["allowUids", (options) => api.Owner.listen(options)],
     "Owner.listen: limits": ["leases", (limits) => api.Owner.listen({ socket, limits: limits as never })],
     "Owner.standby": ["recoveryDeadline", (options) => api.Owner.standby(options)],

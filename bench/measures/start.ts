@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { earlyStart } from "../../lib/index.js";
 import { Floor } from "../attach/floor.js";
 import { millisecondsBetween, now } from "../common/clock.js";
 import type { Bench, Measure } from "../suite/bench.js";
@@ -21,42 +22,63 @@ export const start: Measure = {
         bench.step(sharing);
         const { bytes } = await owner.call("publish", sharing, file.path, sharing, bench.device);
         const floor = await Floor.start({ driver: bench.driver, sharing, bytes, device: bench.device });
-        const times = { floor: [] as number[], library: [] as number[] };
-        const inside = parts.map((): number[] => []);
+        const floorTimes: number[] = [];
+        const plain = new Starts();
+        const early = new Starts();
         try {
           await alternate(samples + 1, [
-            async () => times.floor.push((await floor.start()).milliseconds),
-            async () => {
-              const { total, steps } = await startOne(bench, socket, sharing);
-              times.library.push(total);
-              steps.forEach((step, i) => {
-                inside[i]!.push(step);
-              });
-            },
+            async () => floorTimes.push((await floor.start()).milliseconds),
+            () => plain.add(startOne(bench, socket, sharing)),
+            () => early.add(startOne(bench, socket, sharing, earlyStart({ device: bench.device }))),
           ]);
           await floor.end();
         } finally {
           floor.kill();
         }
-        bench.record("cuda-ipc", "start to first kernel", "ms", { sharing }, times.library.slice(1));
-        bench.record("floor", "start to first kernel", "ms", { sharing }, times.floor.slice(1));
-        inside.forEach((list, i) => {
-          bench.record("cuda-ipc", `of which ${parts[i]}`, "ms", { sharing }, list.slice(1));
-        });
+        plain.record(bench, sharing, "");
+        bench.record("floor", "start to first kernel", "ms", { sharing }, floorTimes.slice(1));
+        early.record(bench, sharing, ", CUDA begun early");
         await owner.call("retire", sharing);
       }
     });
   },
 };
 
+interface Start {
+  total: number;
+  /** Milliseconds of each part. */
+  steps: number[];
+}
+
+/** Of one kind; the first one warms up. */
+class Starts {
+  private readonly all: Start[] = [];
+
+  async add(start: Promise<Start>): Promise<void> {
+    this.all.push(await start);
+  }
+
+  record(bench: Bench, sharing: string, how: string): void {
+    const counted = this.all.slice(1);
+    const totals = counted.map(({ total }) => total);
+    bench.record("cuda-ipc", `start to first kernel${how}`, "ms", { sharing }, totals);
+    parts.forEach((part, i) => {
+      const times = counted.map(({ steps }) => steps[i]!);
+      bench.record("cuda-ipc", `of which ${part}${how}`, "ms", { sharing }, times);
+    });
+  }
+}
+
 async function startOne(
   bench: Bench,
   socket: string,
   set: string,
-): Promise<{ total: number; steps: number[] }> {
+  env: Record<string, string> = {},
+): Promise<Start> {
   const before = now();
   const child = spawn(process.execPath, [actor("starter"), socket, set, String(bench.device)], {
     stdio: ["ignore", "pipe", "inherit"],
+    env: { ...process.env, ...env },
   });
   let output = "";
   child.stdout.on("data", (chunk) => {

@@ -3,6 +3,7 @@ import cluster, { type Worker } from "node:cluster";
 import { once } from "node:events";
 import { Agent, request } from "node:http";
 import path from "node:path";
+import { earlyStart } from "../../lib/index.js";
 import { type Answers, type Ask, type FromWorker, type Ready, workerEnvironment } from "./messages.js";
 
 export interface Answer {
@@ -41,7 +42,11 @@ export class ClusterWorker {
   static async start(number: number, socket: string, tensor: string): Promise<ClusterWorker> {
     cluster.setupPrimary({ exec: path.join(__dirname, "worker.js"), args: [] });
     const forked = performance.now();
-    const worker = cluster.fork({ [workerEnvironment.socket]: socket, [workerEnvironment.tensor]: tensor });
+    const worker = cluster.fork({
+      ...earlyStart(),
+      [workerEnvironment.socket]: socket,
+      [workerEnvironment.tensor]: tensor,
+    });
     const self = new ClusterWorker(number, worker);
     self.ready = await new Promise<Ready>((resolve, reject) => {
       worker.on("message", (message: FromWorker) => {

@@ -2,6 +2,7 @@
 import { Command, CommanderError } from "commander";
 import { software } from "../sharing/software.js";
 import { addDevices } from "./devices.js";
+import { addEarlyStart } from "./early-start.js";
 import { reportFailure } from "./failure.js";
 import { addInspect } from "./inspect.js";
 import { addServe } from "./serve.js";
@@ -16,7 +17,7 @@ function program(): Command {
     .version(software.version)
     .showHelpAfterError("(--help says more)")
     .exitOverride();
-  for (const add of [addServe, addStatus, addVerify, addInspect, addDevices]) add(root);
+  for (const add of [addServe, addStatus, addVerify, addInspect, addDevices, addEarlyStart]) add(root);
   // Subcommands do not inherit it when they are added.
   for (const command of root.commands) command.exitOverride();
   return root;

@@ -8,6 +8,7 @@ export {
   cudaGetDeviceProperties,
   cudaMemGetInfo,
 } from "./device.js";
+export { type EarlyStartOptions, earlyStart } from "./early-start.js";
 export {
   cudaEventCreate,
   cudaEventDestroy,

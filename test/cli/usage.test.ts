@@ -8,7 +8,7 @@ const { version } = JSON.parse(readFileSync(path.join(__dirname, "../../package.
 test("--help lists every command, and each has a help of its own", async () => {
   const { code, stdout, stderr } = await runCommand("--help");
   expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
-  const commands = ["serve", "status", "verify", "inspect", "devices"];
+  const commands = ["serve", "status", "verify", "inspect", "devices", "early-start"];
   for (const command of commands) {
     expect(stdout).toMatch(new RegExp(`^  ${command} `, "m"));
     const help = await runCommand(command, "--help");

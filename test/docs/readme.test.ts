@@ -81,8 +81,8 @@ describe("the README", () => {
   test("names commands that exist, as cuda-ipc --help lists them", () => {
     const main = path.join(root, "dist/lib/cli/main.js");
     const help = spawnSync(process.execPath, [main, "--help"], { encoding: "utf8" }).stdout;
-    const named = [...readme.matchAll(/^cuda-ipc (\w+)/gm)].map((match) => match[1]!);
-    const listed = [...help.matchAll(/^ {2}(\w+) .*[A-Z].*$/gm)].map((match) => match[1]!);
+    const named = [...readme.matchAll(/^cuda-ipc ([\w-]+)/gm)].map((match) => match[1]!);
+    const listed = [...help.matchAll(/^ {2}([\w-]+) .*[A-Z].*$/gm)].map((match) => match[1]!);
     expect(named.sort()).toEqual(listed.filter((name) => name !== "help").sort());
   });
 });
