@@ -1,7 +1,7 @@
 import { CudaIpcError } from "../errors.js";
-import { contentBytes } from "../loading/identity.js";
 import type { TensorEntry } from "../loading/plan.js";
 import type { NativeEvent, NativeFd, NativeMapping, NativeStream, Sharing } from "../native.js";
+import { later } from "./later.js";
 
 /** What a worker knows of the version it holds. */
 export interface VersionFacts {
@@ -58,6 +58,7 @@ export class Attachment {
 
   /** The ranges of device memory that the version's identity covers, slab by slab. */
   contents(): { device: number; pointer: bigint; bytes: number }[] {
+    const { contentBytes } = later.identity();
     return this.slabs.map(({ device, mapping }, index) => ({
       device,
       pointer: mapping.devicePointer,

@@ -5,7 +5,8 @@ import { journalPath } from "./socket-path.js";
 import { software } from "./software.js";
 
 /** Of somebody who maps nothing. */
-const hello = helloMessage({ client: software, driver: { provider: "none", version: null }, devices: null });
+const hello = () =>
+  helloMessage({ client: software, driver: { provider: "none", version: null }, devices: null });
 
 /** In this thread. */
 let leavesNothing = false;
@@ -29,7 +30,7 @@ export class Bequest {
     if (leavesNothing) return;
     if (this.testament === undefined) {
       const { socket } = this;
-      this.testament = this.addon.testament(socket, journalPath(socket), hello.frame);
+      this.testament = this.addon.testament(socket, journalPath(socket), hello().frame);
     }
     if (this.testament === undefined) {
       leavesNothing = true;

@@ -11,14 +11,14 @@ import { Bequest, Debts } from "./bequest.js";
 import { bringUpDriver } from "./bring-up.js";
 import { HeldLeases } from "./held-leases.js";
 import { randomId } from "./ids.js";
+import { later } from "./later.js";
 import type { RefCount } from "./ledger-types.js";
-import { Lock, type LockOptions } from "./lock.js";
-import { LockClient } from "./lock-client.js";
+import type { Lock, LockOptions } from "./lock.js";
+import type { LockClient } from "./lock-client.js";
 import { type Mapper, mapSlabs } from "./map-slabs.js";
 import { openAttached } from "./open-attached.js";
 import { type Dialer, OwnerLink } from "./owner-link.js";
 import { attemptUntil, countdown, isLost, type RequestLimits, withLimits } from "./patience.js";
-import { resumeLeases } from "./resume.js";
 import { type LatestOptions, type LeaseService, Weights } from "./weights.js";
 
 export interface AttachRequest {
@@ -86,7 +86,8 @@ export class OwnerClient implements LeaseService {
   /** All that may be counted for this thread, whatever has become of it. */
   private readonly bequest: Bequest;
   private readonly link: OwnerLink;
-  private readonly locks: LockClient;
+  /** From the first lock on. */
+  private locks: LockClient | undefined;
 
   constructor(
     socket: string,
@@ -95,10 +96,10 @@ export class OwnerClient implements LeaseService {
     this.bequest = new Bequest(socket, addon);
     this.debts = new Debts(this.bequest);
     this.link = new OwnerLink(socket, addon, {
-      owing: () => this.held.size + this.granted.size + this.debts.size > 0 || this.locks.owing,
+      owing: () => this.held.size + this.granted.size + this.debts.size > 0 || this.locks?.owing === true,
       tell: async (line) => {
         await this.resume(line, () => this.held.attachments());
-        await this.locks.resume(line);
+        await this.locks?.resume(line);
       },
       onEvent: (event) => {
         if (event.type === "superseded" || event.type === "reinstated" || event.type === "retired") {
@@ -107,14 +108,6 @@ export class OwnerClient implements LeaseService {
       },
       onLate: (request) => this.onLate(request),
       onLost: (error) => this.held.ownerLost(error),
-    });
-    const { link } = this;
-    this.locks = new LockClient({
-      request: (type, body, limits) => this.request(type, body, limits),
-      ready: () => link.ready(),
-      get connected() {
-        return link.open !== undefined;
-      },
     });
   }
 
@@ -139,9 +132,24 @@ export class OwnerClient implements LeaseService {
   }
 
   lock(weights: Weights, lease: string, name: string, options: LockOptions): Promise<Lock> {
+    this.locks ??= this.startLocks();
+    const { locks } = this;
+    const { Lock } = later.lock();
     return this.link.whileNeeded(() =>
-      this.locks.acquire(lease, name, options, (grip) => new Lock(weights, name, grip)),
+      locks.acquire(lease, name, options, (grip) => new Lock(weights, name, grip)),
     );
+  }
+
+  private startLocks(): LockClient {
+    const { link } = this;
+    const { LockClient } = later.lockClient();
+    return new LockClient({
+      request: (type, body, limits) => this.request(type, body, limits),
+      ready: () => link.ready(),
+      get connected() {
+        return link.open !== undefined;
+      },
+    });
   }
 
   refCount(version: string): Promise<RefCount> {
@@ -242,7 +250,7 @@ export class OwnerClient implements LeaseService {
     this.granted.delete(lease);
     this.debts.add(lease);
     return this.link.whileNeeded(async () => {
-      await this.locks.leaseEnds(lease);
+      await this.locks?.leaseEnds(lease);
       if (!this.link.started) return;
       try {
         await this.request("release", { leases: [lease] }, { timeout: releaseMs });
@@ -333,7 +341,7 @@ export class OwnerClient implements LeaseService {
 
   private async resume(line: ClientConnection, held: () => Attachment[]): Promise<void> {
     const { owner } = await line.welcome;
-    await resumeLeases(line, {
+    await later.resume().resumeLeases(line, {
       held,
       granted: this.granted,
       debts: this.debts,

@@ -6,6 +6,7 @@ import { packTensors } from "../wire/manifest.js";
 import type { Body, ClientMessage, OwnerMessages } from "../wire/messages.js";
 import { attachRequest } from "./attach-options.js";
 import { randomId } from "./ids.js";
+import { loadLater } from "./later.js";
 import { manifestRehearsal } from "./manifest-rehearsal.js";
 import { type AttachAddon, clientOf, forgetClient } from "./owner-client.js";
 import { software } from "./software.js";
@@ -19,6 +20,7 @@ const times = 12;
  * as long as the attach itself. Ends early when `over` says so.
  */
 export async function rehearse(over: () => boolean = () => false): Promise<void> {
+  loadLater();
   const lookOver = manifestRehearsal();
   for (let n = 0; n < times && !over(); n++) {
     lookOver();

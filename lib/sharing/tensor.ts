@@ -1,13 +1,10 @@
 import { type InspectOptionsStylized, inspect } from "node:util";
-import { checkInteger } from "../cuda/check.js";
 import { CudaIpcError, invalidArgument } from "../errors.js";
 import { type Dtype, type HostArray, hostArray } from "../formats/dtypes.js";
 import type { TensorEntry } from "../loading/plan.js";
 import { native } from "../native.js";
-import { atomicAddition, builtinKernel } from "./atomic-add.js";
 import type { Attachment } from "./attachment.js";
-import { withScratch } from "./scratch.js";
-import { summary } from "./summary.js";
+import { later } from "./later.js";
 import type { Weights } from "./weights.js";
 
 /** A named view into the device memory of a weight set. Holds its Weights, and so the lease, alive. */
@@ -89,12 +86,13 @@ export class Tensor {
    * I64 and F32; other dtypes are refused with ERR_CUDA_IPC_NO_ATOMICS. Needs write access like `write`.
    */
   async atomicAdd(index: number, value: number | bigint): Promise<number | bigint> {
+    const { atomicAddition, builtinKernel } = later.atomicAdd();
     const { kernel, bytes, argument, read } = atomicAddition(this.dtype, value);
-    checkInteger("index", index, 0, this.bytes / bytes - 1);
+    later.check().checkInteger("index", index, 0, this.bytes / bytes - 1);
     this.assertWritable();
     return this.attachment.use(async () => {
       const add = await builtinKernel(this.device, kernel);
-      return withScratch(this.attachment, this.device, async (previous) => {
+      return later.scratch().withScratch(this.attachment, this.device, async (previous) => {
         const target = { pointer: this.address + BigInt(index * bytes) };
         add.launch(1, 1, 1, 32, 1, 1, 0, undefined, [target, argument, { pointer: previous }]);
         const before = Buffer.from(new ArrayBuffer(bytes));
@@ -124,6 +122,6 @@ export class Tensor {
   /** @internal */
   [inspect.custom](depth: number | null, options: InspectOptionsStylized): string {
     const { name, dtype, shape, bytes, device } = this;
-    return summary("Tensor", { name, dtype, shape, bytes, device }, depth, options);
+    return later.summary().summary("Tensor", { name, dtype, shape, bytes, device }, depth, options);
   }
 }

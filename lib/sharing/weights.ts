@@ -1,15 +1,13 @@
 import { EventEmitter } from "node:events";
 import { type InspectOptionsStylized, inspect } from "node:util";
 import { CudaIpcError, checkOptions } from "../errors.js";
-import { contentChecksum } from "../loading/identity.js";
 import { type Access, native } from "../native.js";
-import { type After, readAfter } from "./after.js";
+import type { After } from "./after.js";
 import type { Attachment } from "./attachment.js";
 import { watchForCollection } from "./collection.js";
+import { later } from "./later.js";
 import type { RefCount } from "./ledger-types.js";
-import { checkLockArguments, type Lock, type LockOptions } from "./lock.js";
-import { notLockable } from "./lock-errors.js";
-import { summary } from "./summary.js";
+import type { Lock, LockOptions } from "./lock.js";
 import { Tensor } from "./tensor.js";
 
 /** What Weights asks of the connection to its owner. */
@@ -146,7 +144,7 @@ export class Weights extends EventEmitter<WeightsEvents> implements AsyncDisposa
           .map(({ device, pointer, bytes }) => native.checksum(device, pointer, bytes)),
       ),
     );
-    return contentChecksum([...this.attachment.tensors.values()], checksums);
+    return later.identity().contentChecksum([...this.attachment.tensors.values()], checksums);
   }
 
   /** The owner's count of leases on this version; `exact` is false while the owner is recovering. */
@@ -178,10 +176,10 @@ export class Weights extends EventEmitter<WeightsEvents> implements AsyncDisposa
    * refuse a write without it. Needs a version published with `writable: true`, mapped with any access.
    */
   async lock(name: string, options: LockOptions = {}): Promise<Lock> {
-    checkLockArguments(name, options);
+    later.lock().checkLockArguments(name, options);
     this.attachment.assertHeld();
     const { version, lease } = this.attachment;
-    if (!version.writable) throw notLockable(version.set);
+    if (!version.writable) throw later.lockErrors().notLockable(version.set);
     return this.service.lock(this, lease, name, options);
   }
 
@@ -190,7 +188,7 @@ export class Weights extends EventEmitter<WeightsEvents> implements AsyncDisposa
    * lease, with the locks that were taken through it. Harmless when released already.
    */
   async release(options: ReleaseOptions = {}): Promise<void> {
-    await this.attachment.end(readAfter(options));
+    await this.attachment.end(later.after().readAfter(options));
   }
 
   /** The same as `release()`. */
@@ -210,11 +208,13 @@ export class Weights extends EventEmitter<WeightsEvents> implements AsyncDisposa
   /** @internal */
   [inspect.custom](depth: number | null, options: InspectOptionsStylized): string {
     const { name, sharing, access, size: tensors, bytes, disposed } = this;
-    return summary(
-      "Weights",
-      { name, version: this.version.number, sharing, access, tensors, bytes, disposed },
-      depth,
-      options,
-    );
+    return later
+      .summary()
+      .summary(
+        "Weights",
+        { name, version: this.version.number, sharing, access, tensors, bytes, disposed },
+        depth,
+        options,
+      );
   }
 }

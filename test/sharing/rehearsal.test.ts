@@ -47,6 +47,18 @@ test.each([
   ).toEqual({ driver: false, mappings: { mappings: 0, references: 0 }, resources: [] });
 });
 
+test("in that time all is loaded that a first attach without it leaves to later", () => {
+  expect(
+    run(`
+      const stay = setInterval(() => {}, 1000);
+      await require("./dist/lib/sharing/attach.js").rehearsed;
+      clearInterval(stay);
+      const loaded = new Set(Object.keys(require.cache));
+      for (const load of Object.values(require("./dist/lib/sharing/later.js").later)) load();
+      return Object.keys(require.cache).filter((file) => !loaded.has(file));`),
+  ).toEqual([]);
+});
+
 test("both may go on beside each other, and each to its end", () => {
   expect(
     run(`
