@@ -36,12 +36,14 @@ test("a worker that can attach has loaded little more than the addon", () => {
     "dist/lib/errors.js",
     "dist/lib/index.js",
     "dist/lib/native.js",
+    "dist/lib/packed.js",
     "dist/lib/sharing/attach-options.js",
     "dist/lib/sharing/attach.js",
     "dist/lib/sharing/bring-up.js",
     "dist/lib/sharing/ids.js",
     "dist/lib/sharing/set-name.js",
     "dist/lib/sharing/socket-path.js",
+    "dist/lib/worker.pack.js",
   ]);
 });
 
