@@ -10,6 +10,9 @@ interface Loaded {
   builtins: string[];
 }
 
+/** Modules of Node's: each takes longer than all of the library. */
+const heavy = /crypto|fs\/promises|net$|http|worker|stream/;
+
 /** The modules of this package, of others and of Node that a program loads. */
 function loadedBy(program: string): Loaded {
   const script = `
@@ -56,9 +59,14 @@ test("attaching loads neither other packages nor the owner's side", () => {
   const owners = /owner\.js|owner-server|ledger|catalog|safetensors|messages|values|checked|explain/;
   const laters = /lock|resume|identity|after|scratch|atomic-add|summary|rehearsal/;
   expect(files.filter((file) => owners.test(file) || laters.test(file))).toEqual([]);
-  // Each of these takes longer than all of the library.
-  const heavy = /crypto|fs\/promises|net$|http|worker|stream/;
   expect(builtins.filter((name) => heavy.test(name))).toEqual([]);
+});
+
+test("an import of every name loads nothing heavy either", () => {
+  const { builtins } = loadedBy(`
+    const api = require("./dist/lib/index.js");
+    for (const name of Object.keys(api)) api[name];`);
+  expect(builtins.filter((name) => heavy.test(name) || name.includes("child_process"))).toEqual([]);
 });
 
 test("an owner loads no other packages", () => {

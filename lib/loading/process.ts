@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
 import { fstatSync, readSync } from "node:fs";
 import path from "node:path";
 import { CudaIpcError } from "../errors.js";
@@ -58,6 +58,8 @@ export class LoaderProcess {
       throw error;
     }
     try {
+      // Loaded here: an importer that loads nothing has no use for it.
+      const { spawn } = require("node:child_process") as typeof import("node:child_process");
       this.child = spawn(process.execPath, [program], {
         stdio: ["ignore", "ignore", this.stderr.fd, end.fd],
         // Options for this process's Node are not meant for that one: an inspector's port, modules to preload.

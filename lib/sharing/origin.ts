@@ -1,5 +1,5 @@
-import { createHash } from "node:crypto";
 import { constants } from "node:os";
+import { crypto } from "../crypto.js";
 import { openCheckpoint } from "../formats/safetensors.js";
 import type { Placement } from "../loading/plan.js";
 import type { WeightsInput } from "../loading/source.js";
@@ -41,7 +41,8 @@ export async function isUnchanged(
 function placeOf(device: Placement): string | undefined {
   if (typeof device !== "number") return undefined;
   const { CUDA_VISIBLE_DEVICES: visible = null, CUDA_DEVICE_ORDER: order = null } = process.env;
-  return createHash("sha256")
+  return crypto()
+    .createHash("sha256")
     .update(JSON.stringify([device, visible, order]))
     .digest("hex");
 }

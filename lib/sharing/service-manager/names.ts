@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { crypto } from "../../crypto.js";
 
 /** The names under which an owner's descriptors are stored: none of anybody else's looks like one. */
 export class StoreNames {
@@ -34,5 +34,5 @@ export function isStoreName(name: string): boolean {
 
 /** So much of it as tells apart what is in one service. */
 export function digest(text: string): string {
-  return createHash("sha256").update(text).digest("hex").slice(0, 16);
+  return crypto().createHash("sha256").update(text).digest("hex").slice(0, 16);
 }

@@ -1,5 +1,4 @@
 import { readFileSync } from "node:fs";
-import { isMainThread } from "node:worker_threads";
 import { CudaIpcError, invalidArgument } from "../../errors.js";
 import type { NativeFd } from "../../native.js";
 import { NotifyLine } from "./line.js";
@@ -49,7 +48,7 @@ export class ServiceManager {
     const problem = wanted ? obstacle(address) : undefined;
     if (option === true && problem !== undefined) throw problem;
     const told = wanted && problem === undefined;
-    if (!wanted && !(isMainThread && PassedFds.includesListener(socket))) return undefined;
+    if (!wanted && !(isMainThread() && PassedFds.includesListener(socket))) return undefined;
     const line = told ? new NotifyLine(address) : undefined;
     const keeper = `${managerPrefix}${digest(`${address}\n${cgroup()}`)}`;
     return new ServiceManager(socket, PassedFds.take(), line, keeper, problem);
@@ -80,15 +79,21 @@ export class ServiceManager {
   }
 }
 
+/** Node's module of that is loaded here: an importer that listens nowhere has no use for it. */
+function isMainThread(): boolean {
+  const threads = require("node:worker_threads") as typeof import("node:worker_threads");
+  return threads.isMainThread;
+}
+
 /** Whether this process, and not one that started it, may store descriptors. */
 function isService(): boolean {
   const { NOTIFY_SOCKET, FDSTORE, SYSTEMD_EXEC_PID = String(process.pid) } = process.env;
-  return isMainThread && !!NOTIFY_SOCKET && Number(FDSTORE) > 0 && SYSTEMD_EXEC_PID === String(process.pid);
+  return isMainThread() && !!NOTIFY_SOCKET && Number(FDSTORE) > 0 && SYSTEMD_EXEC_PID === String(process.pid);
 }
 
 function obstacle(address: string): CudaIpcError | undefined {
   const why =
-    (!isMainThread &&
+    (!isMainThread() &&
       "the owner is in a worker thread, and what a service manager passes is the main thread's") ||
     (address === "" &&
       "NOTIFY_SOCKET is not set: no service manager has started this process as Type=notify") ||
