@@ -65,7 +65,10 @@ export class RecordedProcess {
       if (found !== undefined) return found;
       if (this.recording.readableEnded)
         throw new Error(`Ended without ${name}: ${JSON.stringify(this.output)}`);
-      await Promise.race([once(this.recording, "data"), once(this.recording, "end")]);
+      const heard = new AbortController();
+      const { signal } = heard;
+      await Promise.race([once(this.recording, "data", { signal }), once(this.recording, "end", { signal })]);
+      heard.abort();
     }
   }
 
