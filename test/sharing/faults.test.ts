@@ -31,7 +31,7 @@ const attachCalls = {
   ipc: calls("cuCtxPushCurrent cuIpcOpenMemHandle cuMemGetAddressRange"),
 };
 
-const onceForAll = ["cuInit", "cuDeviceGetCount"];
+const onceForAll = ["cuInit", "cuDeviceGetCount", "cuDeviceGetUuid"];
 /** The second slab's staging is what the first one's was. */
 const atTheFirstSlabAlone = ["cuMemHostRegister"];
 
