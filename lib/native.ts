@@ -88,10 +88,15 @@ export interface NativeChannel {
    */
   lastWords(bytes: Uint8Array): void;
   /**
-   * Of a channel that came with a shelf: the version that was sent ahead to whoever asked for this lease. Once: it is
-   * forgotten by that. To be asked for every request that wants something ahead.
+   * Of a channel that came with a shelf: the version that was sent ahead to whoever asked for this lease. Once. To be
+   * asked for every request that wants something ahead. What was lent stays out until `giveBack`: also when the channel is
+   * closed, and even when it is collected, as long as the peer's process lives.
    */
   takeAhead(lease: string): string | undefined;
+  /** What was lent under that lease is open at the peer no more, or something else keeps it. Harmless when nothing was. */
+  giveBack(lease: string): void;
+  /** The leases under which something was lent, and for which `takeAhead` was not called. */
+  untaken(): string[];
   /** Sends what is queued if the kernel takes it at once, then closes. onClose follows. Harmless when closed. */
   close(): void;
 }
@@ -111,7 +116,8 @@ export interface NativeShelf {
   /**
    * What is sent from now on for that set, to who asks for this version or the current one, and for this checksum or
    * any: `frames`, which are a whole number of them, with the descriptors beside the first byte. They are
-   * shared: what is closed meanwhile is closed when it is replaced or removed here, too.
+   * shared: what is closed meanwhile is closed when it is replaced or removed here, too. With a `provider` its memory is on
+   * loan to whoever is sent it, and that is nobody who is on another driver, or whose death could not be proven.
    */
   put(
     set: string,
@@ -119,10 +125,16 @@ export interface NativeShelf {
     checksum: string | null,
     frames: Uint8Array,
     fds: readonly NativeFd[],
+    provider?: string,
   ): void;
   /** Harmless when something else lies there, or nothing. */
   remove(set: string, version: string): void;
   clear(): void;
+  /**
+   * Whether that version is on loan to anybody; then `onReturned` is called, once, when it is not any more. To be asked
+   * when it does not lie here any more. Keeps no event loop alive.
+   */
+  whenReturned(version: string, onReturned: () => void): boolean;
 }
 
 export interface NativeListener {
@@ -191,8 +203,7 @@ export interface SlabOpening {
 export interface NativeGrants {
   /**
    * The next `attached` may grant this lease: what it names is to be mapped. With `ahead` the next `ahead` is for it, too:
-   * one lease at a time. What has a handle is opened when `attached` says that it is granted. Nothing is mapped while the
-   * driver is not up.
+   * one lease at a time. Nothing is mapped while the driver is not up.
    */
   expect(lease: string, access: Access, ahead: boolean): void;
   /**

@@ -45,8 +45,8 @@ interface CatalogEvents {
   count: [{ version: string; count: number; exact: boolean }];
   /** A lease ended, and why. */
   ended: [{ lease: string; version: string; process: string; reason: string }];
-  /** A version's memory is about to be handed back. */
-  leaving: [CatalogEntry];
+  /** A version's memory is about to be handed back: it waits for whatever a listener hands to `until`. */
+  leaving: [entry: CatalogEntry, until: (returned: Promise<void>) => void];
   /** A version's memory is gone. */
   freed: [CatalogEntry];
   /** A version is gone that was awaited: nobody could give its memory back. */
@@ -190,7 +190,15 @@ export class Catalog extends EventEmitter<CatalogEvents> {
 
   private handBack(id: string): void {
     const entry = this.entries.get(id)!;
-    this.emit("leaving", entry);
+    const loans: Promise<void>[] = [];
+    this.emit("leaving", entry, (returned) => loans.push(returned));
+    // No lease says so, but it may be in use: that may last, and nobody who waits for `settled` is to wait for it.
+    if (loans.length === 0) this.close(entry);
+    else void Promise.all(loans).then(() => this.close(entry));
+  }
+
+  private close(entry: CatalogEntry): void {
+    const { id } = entry;
     const work = Promise.allSettled(entry.slabs.map(closeSlab)).then((results) => {
       this.handingBack.delete(work);
       for (const result of results) if (result.status === "rejected") this.emit("error", result.reason);

@@ -16,6 +16,13 @@ export interface GrantingOptions {
   assertOpen(): void;
 }
 
+/** What a client was sent ahead. */
+export interface SentAhead {
+  readonly version: string;
+  /** Of memory on loan: to be called when a lease keeps it. */
+  readonly kept?: () => void;
+}
+
 /** Leases that are granted: of the version that is asked for, when its memory is here. */
 export class Granting {
   /** How many requests of a session wait for a version to come back. */
@@ -34,11 +41,10 @@ export class Granting {
     this.orphans.delete(set);
   }
 
-  /** `ahead`: the version that the client was sent ahead. */
   attach(
     session: number,
     request: RequestMessage<"attach">,
-    ahead: string | undefined,
+    ahead: SentAhead | undefined,
   ): Answer<"attach"> | Promise<Answer<"attach">> {
     const { ledger, catalog, recovery, assertOpen } = this.options;
     assertOpen();
@@ -52,13 +58,18 @@ export class Granting {
         `Version ${entry.number} of ${JSON.stringify(entry.set)} was not published as writable. Load it with { writable: true }, or attach with access "read".`,
       );
     }
-    const inAdvance = ahead === entry.id;
+    const inAdvance = ahead?.version === entry.id;
     const following = inAdvance ? undefined : manifestOf(entry);
     const { fresh, ...effects } = ledger.grant(
       { lease: request.lease, version: entry.id, connection: session },
       Date.now(),
     );
     catalog.apply(effects);
+    // Who has it on loan owes a release whatever he is told: the lease keeps the memory until then.
+    if (inAdvance && ahead.kept !== undefined) {
+      ahead.kept();
+      return { body: grantedAhead(request.lease, entry) };
+    }
     const onUnsent = () => catalog.apply(ledger.release([request.lease], session));
     if (inAdvance) return { body: grantedAhead(request.lease, entry), onUnsent };
     return { body: granted(request.lease, entry), fds: descriptors(entry), following, onUnsent };

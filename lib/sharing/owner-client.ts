@@ -37,6 +37,8 @@ interface Asking<K extends RequestType>
     Pick<ClientRequestOptions<K>, "onReply" | "onAhead"> {
   /** Of a failed request for a lease: lets go of what came ahead. */
   undo?(): Promise<void> | undefined;
+  /** Whether what came ahead is on loan: the owner keeps it until the lease is released. */
+  borrows?(): boolean;
 }
 
 /** What an attach uses of the addon: another one in a rehearsal. */
@@ -180,30 +182,38 @@ export class OwnerClient implements LeaseService {
       opening = replaced === undefined ? opened : opened.finally(() => replaced);
       opening.catch(() => {});
     };
-    // `ipc` memory may be freed by its owner until the lease is granted, and must not be open then.
-    let waiting: Mappable | undefined;
+    let borrowed = false;
     const onAhead = (memory: Mappable) => {
-      if (memory.version.sharing === "ipc") waiting = memory;
-      else open(memory);
+      borrowed ||= memory.slabs.some(({ handle }) => handle !== null);
+      open(memory);
     };
     const undo = () => {
       const undone = opening?.then((attachment) => attachment.undo()).catch(() => {});
       opening = undefined;
       return undone;
     };
+    let outdated = false;
     const onReply = ({ memory }: ReplyTo<"attach">) => {
       attachSteps.tell?.("answered");
       this.granted.add(lease);
+      if (memory === undefined) return;
       // Another version than came ahead.
-      const replaced = memory === undefined ? undefined : undo();
-      const granted = memory ?? waiting;
-      if (granted !== undefined) open(granted, replaced);
+      outdated = borrowed;
+      if (!outdated) open(memory, undo());
+      else for (const fd of memory.fds) fd.close();
     };
-    const asking = { ...left(), onAhead, onReply, undo };
+    const asking = { ...left(), onAhead, onReply, undo, borrows: () => borrowed };
     const granted = this.request("attach", { ...request, lease }, asking, lease);
     // Where it is not up, that takes longer than all of the rest, and goes on beside it.
     bringUpDriver(this.addon);
     const { line } = await granted;
+    if (outdated) {
+      // The loan ends with the lease alone, and must not last as long as the weights: they get another lease.
+      const undone = both(undo(), line.undo(lease));
+      this.giveBack(lease, undone);
+      await undone;
+      return this.attachNow(request, left());
+    }
     let attachment: Attachment;
     try {
       attachment = await opening!;
@@ -329,7 +339,7 @@ export class OwnerClient implements LeaseService {
         // Granted or not: where nobody has answered nobody can tell, and it is given back.
         const unanswered = line.closed ? line.greeted : isUnanswered(error) || signal?.aborted;
         if (lease !== undefined) {
-          if (unanswered) this.giveBack(lease, undone);
+          if (unanswered || asking.borrows?.()) this.giveBack(lease, undone);
           else this.bequest.delete(lease);
           // What came ahead of no grant is not held any more when that is told; but whoever has aborted is told at once.
           if (!signal?.aborted) await undone;

@@ -7,6 +7,7 @@ import type { CloseOptions } from "./owner-options.js";
 import type { OwnerServer } from "./owner-server.js";
 import type { OwnerSocket } from "./owner-socket.js";
 import type { OwnerParts } from "./owner-state.js";
+import { untilAborted } from "./patience.js";
 import type { Publisher } from "./publisher.js";
 import type { Recovery } from "./recovery.js";
 import type { OwnerService } from "./service-manager/owner-service.js";
@@ -36,8 +37,9 @@ export class OwnerEnding {
   /** Throws where what is held is to refuse the end. */
   assertWanted({ ipcLeases, locks }: CloseOptions): void {
     if (ipcLeases === "refuse") {
-      const held = this.owner.versions.leasedIpc();
-      if (held.length > 0) throw leasesHeld(held);
+      const { versions, server } = this.owner;
+      const held = new Set([...versions.leasedIpc(), ...server.shelf.lent().map(versions.of)]);
+      if (held.size > 0) throw leasesHeld([...held]);
     }
     if (locks === "refuse") this.owner.server.locks.assertFree();
   }
@@ -55,6 +57,9 @@ export class OwnerEnding {
     await Promise.all(
       versions.leasedIpc().map((version) => version.waitForRefCount((count) => count === 0, signal)),
     );
+    // Whoever has asked is refused by now, but may have it open still.
+    const returned = server.shelf.allReturned();
+    await (signal === undefined ? returned : untilAborted(returned, signal));
     if (!restart) await server.locks.free(signal);
     await rehearsal;
     place.close();

@@ -5,8 +5,9 @@ import { maxFrameBytes } from "../wire/limits.js";
 import type { RequestMessage } from "../wire/messages.js";
 import { type Answer, type RequestHandlers, ServerConnection } from "../wire/server.js";
 import type { Catalog, CatalogEntry } from "./catalog.js";
-import { Granting } from "./granting.js";
+import { Granting, type SentAhead } from "./granting.js";
 import type { Ledger, ProcessIdentity } from "./ledger.js";
+import { Loans } from "./loans.js";
 import { LockServer } from "./lock-server.js";
 import type { LockEffects, LockTable } from "./lock-table.js";
 import { refused } from "./offer-check.js";
@@ -35,6 +36,7 @@ export interface OwnerServerOptions {
 interface Session {
   readonly id: number;
   readonly process: string;
+  readonly channel: NativeChannel;
   readonly connection: ServerConnection;
 }
 
@@ -47,6 +49,7 @@ export class OwnerServer {
   private readonly news: OwnerNews;
   private readonly granting: Granting;
   private readonly welcome: OwnerWelcome;
+  private readonly loans = new Loans();
   private readonly watches = new ProcessWatches((key) => this.processExited(key));
   private nextSession = 1;
   /** Nothing new is granted any more. */
@@ -93,8 +96,8 @@ export class OwnerServer {
     let refusal: CudaIpcError | undefined;
     let identity: ProcessIdentity;
     try {
-      refusal = this.refusal(channel);
       identity = this.watches.identify(channel);
+      refusal = this.refusal(channel, identity);
     } catch (error) {
       // Nothing is left to describe it or watch it with. It sees its connection end before a welcome, and tries again.
       this.options.onPeerError(asCoded(error));
@@ -108,6 +111,7 @@ export class OwnerServer {
       handlers: this.handlers(id, identity, channel),
       onHello: ({ driver }) => this.welcome.for(driver.provider),
       onFarewell: () => {
+        this.loans.farewell(identity.key, id);
         const effects = this.ledger.farewell(id);
         this.catalog.apply(effects);
         this.locks.leasesReleased(
@@ -119,7 +123,7 @@ export class OwnerServer {
       // An offer brings all of a version's tensors.
       maxFrameBytes: this.options.recovery?.active ? maxFrameBytes : undefined,
     });
-    this.sessions.set(id, { id, process: identity.key, connection });
+    this.sessions.set(id, { id, process: identity.key, channel, connection });
     if (refusal !== undefined) connection.fail(refusal);
   }
 
@@ -185,7 +189,7 @@ export class OwnerServer {
     this.watches.close();
   }
 
-  private refusal(channel: NativeChannel): CudaIpcError | undefined {
+  private refusal(channel: NativeChannel, { key }: ProcessIdentity): CudaIpcError | undefined {
     const { uid, pid } = channel.peer;
     if (!this.options.allowUids.includes(uid)) {
       return new CudaIpcError(
@@ -194,7 +198,9 @@ export class OwnerServer {
         { details: { uid } },
       );
     }
-    if (this.closing) return closed();
+    // Whoever has something on loan must be able to say that he has closed it: that is waited for.
+    const borrows = () => this.loans.knows(key) || channel.untaken().length > 0;
+    if (this.closing && !borrows()) return closed();
     if (this.sessions.size >= this.options.connections) {
       return new CudaIpcError(
         "ERR_CUDA_IPC_CONNECTION_LIMIT",
@@ -210,10 +216,15 @@ export class OwnerServer {
       ...this.locks.handlers(session, process),
       ...this.options.succession.handlers(session, process, () => this.sessions.get(session)!.connection),
       attach: (request) =>
-        this.granting.attach(session, request, request.ahead ? channel.takeAhead(request.lease) : undefined),
+        this.granting.attach(
+          session,
+          request,
+          request.ahead ? this.sentAhead(session, process.key, channel, request.lease) : undefined,
+        ),
       retain: (request) => this.granting.retain(session, request),
       release: ({ leases }) => {
         const effects = this.ledger.release(leases, session);
+        this.loans.released(process.key, leases);
         this.catalog.apply(effects);
         this.locks.leasesReleased(leases, process);
         return { body: { ended: effects.ended.length } };
@@ -227,6 +238,23 @@ export class OwnerServer {
       offer: (request, fds) => this.offer(session, request, fds),
       status: () => ({ body: { sets: setStatus(this.catalog, this.ledger), locks: this.locks.status() } }),
     };
+  }
+
+  private sentAhead(
+    session: number,
+    process: string,
+    channel: NativeChannel,
+    lease: string,
+  ): SentAhead | undefined {
+    const version = channel.takeAhead(lease);
+    if (version === undefined) return undefined;
+    // It stays in the catalog for as long as it is on loan.
+    if (this.catalog.get(version)?.sharing !== "ipc") return { version };
+    if (this.watches.has(process)) {
+      return { version, kept: this.loans.add(process, { lease, version, session, channel }) };
+    }
+    // Dead already.
+    return { version, kept: () => channel.giveBack(lease) };
   }
 
   private async offer(
@@ -254,6 +282,11 @@ export class OwnerServer {
       return;
     }
     this.options.succession.connectionClosed(id);
+    const session = this.sessions.get(id);
+    // Of requests that will not be read any more.
+    for (const lease of session?.channel.untaken() ?? []) {
+      this.sentAhead(id, session!.process, session!.channel, lease);
+    }
     this.sessions.delete(id);
     if (error !== undefined) this.options.onPeerError(error);
     this.catalog.apply(this.ledger.connectionClosed(id, Date.now()));
@@ -263,6 +296,7 @@ export class OwnerServer {
   }
 
   private needs(process: string): boolean {
+    if (this.loans.knows(process)) return true;
     return this.ledger.knows(process) || this.locks.knows(process) || this.options.succession.knows(process);
   }
 
@@ -271,6 +305,7 @@ export class OwnerServer {
       this.frozen.push(() => this.processExited(key));
       return;
     }
+    this.loans.processExited(key);
     this.catalog.apply(this.ledger.processExited(key));
     this.locks.processExited(key);
     this.options.succession.processExited(key);

@@ -61,6 +61,11 @@ export class ProcessWatches {
     }
   }
 
+  /** Whether it is watched: false from its death on. */
+  has(key: string): boolean {
+    return this.watched.has(key);
+  }
+
   /** Stops watching processes that `needed` does not ask for. */
   prune(needed: (key: string) => boolean): void {
     for (const [key, { watch }] of this.watched) {

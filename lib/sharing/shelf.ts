@@ -6,6 +6,7 @@ import { aheadOf } from "./grant.js";
  * The current versions, ready to be sent ahead to whoever attaches: the epoll thread does so before this thread has
  * looked at the request, and the worker has the memory mapped meanwhile. Nothing is counted by that: whether there is a
  * lease, and on what, the ledger decides. What lies here keeps its memory, so it is taken off before that is handed back.
+ * `ipc` memory goes on loan: it is not freed before that is returned.
  */
 export class Shelf {
   /** For whatever connections are accepted with. */
@@ -20,7 +21,11 @@ export class Shelf {
     this.native = native.createShelf(uids);
     catalog.on("supplied", (entry) => this.show(entry));
     // Before anybody else lets go: who closes the last descriptor of memory waits until the driver has freed it.
-    catalog.on("leaving", (entry) => this.remove(entry));
+    catalog.on("leaving", (entry, until) => {
+      this.remove(entry);
+      const returned = this.whenReturned(entry);
+      if (returned !== undefined) until(returned);
+    });
   }
 
   /** Shows what there is: when the owner serves. Whoever fails to become one must not be left with any memory. */
@@ -36,7 +41,9 @@ export class Shelf {
     this.withdraw(set);
     try {
       const { frames, fds } = aheadOf(entry);
-      this.native.put(set, id, checksum, frames, fds);
+      // Nothing else keeps `ipc` memory while a worker that has not been granted anything has it open.
+      const provider = entry.sharing === "ipc" ? native.chosenProvider() : undefined;
+      this.native.put(set, id, checksum, frames, fds, provider);
     } catch {
       // Its list of tensors is too long for a frame: whoever attaches is told that.
     }
@@ -45,6 +52,25 @@ export class Shelf {
   /** Whatever lies there for the set. */
   withdraw(set: string): void {
     for (const entry of this.catalog.list()) if (entry.set === set) this.remove(entry);
+  }
+
+  /** Settles when nobody has the version on loan; undefined where nobody has. Of one that does not lie here any more. */
+  whenReturned({ id }: CatalogEntry): Promise<void> | undefined {
+    let returned!: () => void;
+    const promise = new Promise<void>((resolve) => {
+      returned = resolve;
+    });
+    return this.native.whenReturned(id, returned) ? promise : undefined;
+  }
+
+  /** `ipc` versions that are on loan. */
+  lent(): CatalogEntry[] {
+    return this.catalog.list().filter((entry) => this.whenReturned(entry) !== undefined);
+  }
+
+  /** Settles when nothing is on loan any more: of a shelf that was closed. */
+  async allReturned(): Promise<void> {
+    await Promise.all(this.catalog.list().map((entry) => this.whenReturned(entry)));
   }
 
   private remove({ set, id }: CatalogEntry): void {

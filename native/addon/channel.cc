@@ -55,7 +55,8 @@ class NativeChannel : public LiveWrap<NativeChannel> {
             method<&NativeChannel::pause>("pause"), method<&NativeChannel::resume>("resume"),
             method<&NativeChannel::ref>("ref"), method<&NativeChannel::unref>("unref"),
             method<&NativeChannel::watch_peer>("watchPeer"), method<&NativeChannel::last_words>("lastWords"),
-            method<&NativeChannel::take_ahead>("takeAhead"), method<&NativeChannel::close>("close")});
+            method<&NativeChannel::take_ahead>("takeAhead"), method<&NativeChannel::give_back>("giveBack"),
+            method<&NativeChannel::untaken>("untaken"), method<&NativeChannel::close>("close")});
   }
 
   Channel& channel() {
@@ -164,9 +165,24 @@ class NativeChannel : public LiveWrap<NativeChannel> {
   }
   Napi::Value take_ahead(const Napi::CallbackInfo& info) {
     const std::string lease = string_argument(info[0], "lease");
-    const auto sender = std::dynamic_pointer_cast<ShelfSender>(channel().observer());
-    const std::optional<std::string> version = sender ? sender->take(lease) : std::nullopt;
+    const std::shared_ptr<ShelfSender> from = sender();
+    const std::optional<std::string> version = from ? from->take(lease) : std::nullopt;
     return version ? Napi::String::New(info.Env(), *version) : info.Env().Undefined();
+  }
+  Napi::Value give_back(const Napi::CallbackInfo& info) {
+    const std::string lease = string_argument(info[0], "lease");
+    if (const std::shared_ptr<ShelfSender> from = sender()) from->give_back(lease);
+    return info.Env().Undefined();
+  }
+  Napi::Value untaken(const Napi::CallbackInfo& info) {
+    const std::shared_ptr<ShelfSender> from = sender();
+    const std::vector<std::string> leases = from ? from->untaken() : std::vector<std::string>();
+    Napi::Array array = Napi::Array::New(info.Env(), leases.size());
+    for (uint32_t i = 0; i < leases.size(); ++i) array.Set(i, leases[i]);
+    return array;
+  }
+  std::shared_ptr<ShelfSender> sender() {
+    return std::dynamic_pointer_cast<ShelfSender>(channel().observer());
   }
   Napi::Value close(const Napi::CallbackInfo& info) {
     channel().close();

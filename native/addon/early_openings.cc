@@ -38,12 +38,6 @@ bool can_begin(const Grant& grant, size_t fds) {
   return grant.slabs.size() <= kMostSlabs && static_cast<size_t>(without_handle) == fds && driver_is_up();
 }
 
-// `ipc` memory may be freed by its owner until the lease is granted, and must not be open then.
-bool waits_for_grant(const Grant& grant) {
-  return grant.ahead && std::any_of(grant.slabs.begin(), grant.slabs.end(),
-                                    [](const GrantedSlab& slab) { return slab.handle.has_value(); });
-}
-
 }  // namespace
 
 void EarlyOpenings::expect(const std::string& lease, Access access, bool ahead,
@@ -68,7 +62,6 @@ std::shared_ptr<Opening> EarlyOpenings::claim(const std::string& lease, size_t s
 std::vector<std::shared_ptr<Opening>> EarlyOpenings::end(const std::string& lease) {
   std::lock_guard<std::mutex> lock(mutex_);
   expected_.erase(lease);
-  waiting_.erase(lease);
   const auto found = begun_.find(lease);
   if (found == begun_.end()) return {};
   Openings left = std::move(found->second);
@@ -84,7 +77,6 @@ void EarlyOpenings::abandon() {
     std::lock_guard<std::mutex> lock(mutex_);
     begun.swap(begun_);
     expected.swap(expected_);
-    waiting_.clear();
   }
   for (const auto& [lease, openings] : begun)
     for (const std::shared_ptr<Opening>& opening : openings)
@@ -105,20 +97,10 @@ void EarlyOpenings::received(const Inbox::Data& data, const Answer&) {
 void EarlyOpenings::take_up(const Grant& grant, const Fd* fds, size_t fd_count) {
   const auto expected = expected_.find(grant.ahead ? ahead_ : grant.lease);
   if (expected == expected_.end() || !can_begin(grant, fd_count)) return;
-  const std::string lease = expected->first;
-  if (waits_for_grant(grant)) {
-    // Descriptors beside it are not kept, so memory of both kinds is left to JavaScript.
-    if (fd_count == 0) waiting_.insert_or_assign(lease, grant);
-  } else if (begun_.find(lease) == begun_.end()) {
-    const auto waiting = waiting_.find(lease);
-    const bool came = grant.slabs.empty() && waiting != waiting_.end();
-    begin(lease, came ? waiting->second : grant, fds, expected->second);
-  }
+  const std::string& lease = expected->first;
+  if (begun_.find(lease) == begun_.end()) begin(lease, grant, fds, expected->second);
   // What comes ahead is followed by the grant itself, of the same memory, or by a refusal.
-  if (!grant.ahead) {
-    expected_.erase(expected);
-    waiting_.erase(lease);
-  }
+  if (!grant.ahead) expected_.erase(expected);
 }
 
 void EarlyOpenings::begin(const std::string& lease, const Grant& grant, const Fd* fds,

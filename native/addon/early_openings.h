@@ -46,8 +46,7 @@ class EarlyOpenings final : public ChannelObserver {
   FrameScan scan_;  // of the receiving thread, which holds the channel's lock
   std::mutex mutex_;
   std::map<std::string, Expected> expected_;
-  std::string ahead_;                     // which of them the next `ahead` is for, while it is expected
-  std::map<std::string, Grant> waiting_;  // what came ahead and must not be opened before its grant
+  std::string ahead_;  // which of them the next `ahead` is for, while it is expected
   std::map<std::string, Openings> begun_;
 };
 

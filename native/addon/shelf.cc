@@ -1,7 +1,9 @@
 #include "addon/shelf.h"
 
 #include <limits>
+#include <map>
 
+#include "addon/callback.h"
 #include "addon/fd.h"
 #include "addon/live_wrap.h"
 
@@ -26,11 +28,12 @@ class NativeShelf : public LiveWrap<NativeShelf> {
   void hold(std::shared_ptr<Shelf> shelf) { shelf_ = std::move(shelf); }
   void tear_down() {
     if (shelf_) shelf_->clear();
+    waiting_.clear();
   }
 
   static void define_class(Napi::Env env) {
     define(env, {method<&NativeShelf::put>("put"), method<&NativeShelf::remove>("remove"),
-                 method<&NativeShelf::clear>("clear")});
+                 method<&NativeShelf::clear>("clear"), method<&NativeShelf::when_returned>("whenReturned")});
   }
 
   const std::shared_ptr<Shelf>& shelf() const {
@@ -47,6 +50,7 @@ class NativeShelf : public LiveWrap<NativeShelf> {
     const ViewBytes frames = view_argument(info[3], "frames");
     entry.frames.assign(frames.data, frames.data + frames.length);
     entry.fds = shares_of(info[4]);
+    if (!is_absent(info[5])) entry.provider = string_argument(info[5], "provider");
     if (entry.frames.size() < Outbox::messages_for(entry.fds.size()))
       throw Error("ERR_CUDA_IPC_INVALID_ARGUMENT", "Expected frames for " + std::to_string(entry.fds.size()) +
                                                        " descriptors to travel with, but received " +
@@ -65,6 +69,23 @@ class NativeShelf : public LiveWrap<NativeShelf> {
     return info.Env().Undefined();
   }
 
+  Napi::Value when_returned(const Napi::CallbackInfo& info) {
+    const std::string version = string_argument(info[0], "version");
+    const Napi::Function on_returned = function_argument(info[1], "onReturned");
+    const uint64_t key = ++last_key_;
+    const bool out = shelf()->loans().when_returned(
+        version, [post = poster(), key] { post([key](NativeShelf& self, Napi::Env) { self.tell(key); }); });
+    if (out) waiting_.emplace(key, Napi::Persistent(on_returned));
+    return Napi::Boolean::New(info.Env(), out);
+  }
+
+  void tell(uint64_t key) {
+    const auto told = waiting_.extract(key);
+    if (!told.empty()) unless_terminating([&] { call_back(Value(), told.mapped(), {}); });
+  }
+
+  std::map<uint64_t, Napi::FunctionReference> waiting_;
+  uint64_t last_key_ = 0;
   std::shared_ptr<Shelf> shelf_;  // shared with the channels, which it may be collected before
 };
 

@@ -35,6 +35,7 @@ void Channel::set_observer(std::shared_ptr<ChannelObserver> observer) {
     throw Error("ERR_CUDA_IPC_INVALID_STATE",
                 "This channel has been started already: what has arrived before cannot be seen any more");
   observer_ = std::move(observer);
+  if (observer_) observer_->meets(peer_.process);
 }
 
 std::shared_ptr<ChannelObserver> Channel::observer() {
@@ -72,7 +73,7 @@ std::optional<Channel::Event> Channel::next() {
   if (socket_) flush();
   close_socket();
   finished_ = true;
-  peer_.process.pidfd.reset();
+  part_with_peer();
   return Closed{std::move(end_error_)};
 }
 
@@ -128,7 +129,7 @@ void Channel::close() {
   }
   if (!started_) {  // as a rule it never is any more, and what has come holds descriptors
     inbox_.clear();
-    peer_.process.pidfd.reset();
+    part_with_peer();
   }
   unlock_and_wake(lock);
 }
@@ -151,7 +152,7 @@ void Channel::finish() {
   close_socket();
   ended_ = finished_ = true;
   inbox_.clear();
-  peer_.process.pidfd.reset();
+  part_with_peer();
 }
 
 const Peer& Channel::peer() {
@@ -164,6 +165,12 @@ void Channel::complete_peer() {
   if (described_) return;
   if (peer_.process.start_time.empty() && peer_.process.pidfd) describe_peer(peer_);
   described_ = true;
+}
+
+// Whoever has seen what the peer was sent may want to know of its death still.
+void Channel::part_with_peer() {
+  Fd pidfd = std::move(peer_.process.pidfd);
+  if (observer_ && pidfd) observer_->parts(std::move(pidfd));
 }
 
 ProcessHandle Channel::open_peer() {
@@ -248,7 +255,7 @@ bool Channel::answer(const uint8_t* bytes, size_t size, const std::vector<int>& 
   } catch (const Error&) {
     return false;
   }
-  return !broken_;
+  return true;
 }
 
 void Channel::flush() {

@@ -22,11 +22,16 @@ class ChannelObserver {
  public:
   virtual ~ChannelObserver() = default;
   // Sends to the peer, if nothing else waits to be sent; what the kernel does not take at once is queued.
-  // False when nothing has been sent: so it is without a descriptor to duplicate into, too. Never throws.
+  // False when nothing has been sent: so it is without a descriptor to duplicate into, too. Where the
+  // connection fails meanwhile some of it may have been. Never throws.
   using Answer = std::function<bool(const uint8_t* bytes, size_t size, const std::vector<int>& fds)>;
   // Under the channel's lock: must neither block nor throw, nor call the channel but by `answer`, which is of
   // no use afterwards.
   virtual void received(const Inbox::Data& data, const Answer& answer) = 0;
+  // Both under the channel's lock, too: before anything is received, and when nothing is any more, with the
+  // descriptor that the channel has held the peer by, if there is one.
+  virtual void meets(const ProcessHandle&) {}
+  virtual void parts(Fd) {}
 };
 
 class Channel final : public Pollable, public std::enable_shared_from_this<Channel> {
@@ -92,6 +97,7 @@ class Channel final : public Pollable, public std::enable_shared_from_this<Chann
   bool answer(const uint8_t* bytes, size_t size, const std::vector<int>& fds);
   bool closed_unstarted() const { return closed_ && !started_; }
   void complete_peer();
+  void part_with_peer();
   bool wants_input() const;
   void receive();
   void flush();

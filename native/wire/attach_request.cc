@@ -32,15 +32,36 @@ bool read_boolean(JsonReader& json, bool& value) {
   return read.has_value();
 }
 
+bool read_versions(JsonReader& json, bool& first) {
+  first = false;
+  return json.array([&] {
+    const std::optional<uint64_t> version = json.integer();
+    first = first || version == 1u;
+    return version.has_value();
+  });
+}
+
+bool read_provider(JsonReader& json, std::string& provider) {
+  provider.clear();
+  return json.object(
+      [&](std::string_view key) { return key == "provider" ? read_text(json, provider) : json.skip(); });
+}
+
 }  // namespace
 
-bool is_hello(std::string_view frame) {
-  if (!begins_with_type(frame, "\"hello\"")) return false;
+std::optional<Hello> read_hello(std::string_view frame) {
+  if (!begins_with_type(frame, "\"hello\"")) return std::nullopt;
+  Hello hello;
   std::string type;
   JsonReader json(frame);
-  const bool read =
-      json.object([&](std::string_view key) { return key == "type" ? read_text(json, type) : json.skip(); });
-  return read && type == "hello";
+  const bool read = json.object([&](std::string_view key) {
+    if (key == "type") return read_text(json, type);
+    if (key == "protocol") return read_versions(json, hello.first_version);
+    if (key == "driver") return read_provider(json, hello.provider);
+    return json.skip();
+  });
+  if (!read || type != "hello") return std::nullopt;
+  return hello;
 }
 
 std::optional<AttachRequest> read_attach_request(std::string_view frame) {

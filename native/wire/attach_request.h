@@ -15,8 +15,14 @@ struct AttachRequest {
   bool ahead = false;  // whether it takes memory before its answer
 };
 
-// Whether a frame is the message that a client opens a connection with.
-bool is_hello(std::string_view frame);
+// The message that a client opens a connection with.
+struct Hello {
+  bool first_version = false;  // whether it speaks version 1 of the protocol
+  std::string provider;        // of its driver; empty where it does not say
+};
+
+// Nothing when it is another message, or is not as expected.
+std::optional<Hello> read_hello(std::string_view frame);
 
 // Nothing when it is another message, or is not as expected: what is wrong with it is for JavaScript to say,
 // which reads it next. Text with escapes is not as expected.

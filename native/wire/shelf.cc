@@ -38,11 +38,15 @@ void Shelf::clear() {
   removed.swap(entries_);
 }
 
-std::shared_ptr<const Shelf::Entry> Shelf::find(const AttachRequest& request) const {
+std::optional<Shelf::Found> Shelf::find(const AttachRequest& request,
+                                        const std::optional<std::string>& borrower) const {
   std::lock_guard<std::mutex> lock(mutex_);
   const auto found = entries_.find(request.set);
-  if (found == entries_.end() || !is_wanted(*found->second, request)) return nullptr;
-  return found->second;
+  if (found == entries_.end() || !is_wanted(*found->second, request)) return std::nullopt;
+  if (!found->second->provider) return Found{found->second, std::nullopt};
+  if (borrower != found->second->provider) return std::nullopt;
+  // Before it can be taken off: whoever does that asks afterwards what is out.
+  return Found{found->second, loans_->take(found->second->version)};
 }
 
 }  // namespace cuda_ipc

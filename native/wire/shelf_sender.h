@@ -8,14 +8,17 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "channel/channel.h"
+#include "channel/process_watch.h"
 #include "wire/frame_scan.h"
 #include "wire/shelf.h"
 
 namespace cuda_ipc {
 
 // Of one channel. Only a hint to its peer: whatever is unusual is left to JavaScript, and nothing is sent.
+// What was lent stays out until it is given back, or the peer's process is dead: the peer may have it open.
 class ShelfSender final : public ChannelObserver {
  public:
   explicit ShelfSender(std::shared_ptr<const Shelf> shelf) : shelf_(std::move(shelf)) {}
@@ -23,11 +26,18 @@ class ShelfSender final : public ChannelObserver {
   // loop has refused it.
   static std::shared_ptr<ShelfSender> for_peer(const std::shared_ptr<const Shelf>& shelf, uid_t peer);
 
-  // The version that was sent ahead to whoever asked for this lease. Once: it is forgotten by that. From any
-  // thread.
+  ~ShelfSender() override;
+
+  // These from any thread. The version that was sent ahead to whoever asked for this lease: once.
   std::optional<std::string> take(const std::string& lease);
+  // Nothing of it is open at the peer, or something else keeps it. Harmless when nothing was lent.
+  void give_back(const std::string& lease);
+  // The leases that something was lent under, and nobody has taken.
+  std::vector<std::string> untaken();
 
   void received(const Inbox::Data& data, const Answer& answer) override;
+  void meets(const ProcessHandle& peer) override { proven_ = static_cast<bool>(peer.pidfd); }
+  void parts(Fd pidfd) override;
 
  private:
   enum class State {
@@ -35,15 +45,33 @@ class ShelfSender final : public ChannelObserver {
     kGreeted,  // it was a hello
     kSilent,   // nothing is sent, whatever comes
   };
+  struct Note {
+    std::string version;
+    std::optional<Loans::Loan> loan;
+    bool taken = false;  // and kept for its loan
+  };
+  using Notes = std::map<std::string, Note>;  // by lease
+  // Outlives the channel where something is out.
+  struct Sent {
+    bool anything_out() const;  // under the lock
+    void end_loans();
+    std::mutex mutex;
+    Notes notes;
+  };
+  State greet(std::string_view frame);
   void serve(std::string_view frame, const Answer& answer);
   // False when it is one too many, or the lease has a note already.
-  bool note(const std::string& lease, const std::string& version);
+  bool note(const std::string& lease, Shelf::Found& found);
+  void forget(const std::string& lease);
 
   const std::shared_ptr<const Shelf> shelf_;
-  State state_ = State::kNew;  // of the receiving thread, which holds the channel's lock, as is the next
+  // Of the receiving thread, which holds the channel's lock, as are the next.
+  bool proven_ = false;                  // whether the peer's death will be
+  std::optional<std::string> borrower_;  // its driver, where it may have something on loan
+  State state_ = State::kNew;
   FrameScan scan_;
-  std::mutex mutex_;
-  std::map<std::string, std::string> sent_;  // versions by lease
+  const std::shared_ptr<Sent> sent_ = std::make_shared<Sent>();
+  std::shared_ptr<ProcessWatch> watch_;  // once the channel does not hold the peer any more; under that lock
 };
 
 }  // namespace cuda_ipc

@@ -5,10 +5,13 @@
 #include <poll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 
 #include <atomic>
 #include <condition_variable>
+#include <csignal>
 #include <cstring>
+#include <future>
 #include <thread>
 
 #include "channel/message.h"
@@ -19,7 +22,8 @@ namespace {
 
 using namespace cuda_ipc;
 
-const std::string kHello = R"({"fds":0,"type":"hello","protocol":[1]})";
+const std::string kHello = R"({"fds":0,"type":"hello","protocol":[1],"driver":{"provider":"host"}})";
+const std::string kDriver = "host";
 constexpr int kMostNotes = 16;
 
 std::string framed(const std::string& text) {
@@ -41,20 +45,54 @@ size_t open_descriptors() {
 }
 
 Shelf::Entry entry(const std::string& version, const std::string& frames, size_t fds) {
-  Shelf::Entry entry{version, "c1", {frames.begin(), frames.end()}, {}};
+  Shelf::Entry entry{version, "c1", {frames.begin(), frames.end()}, {}, {}};
   for (size_t i = 0; i < fds; ++i)
     entry.fds.push_back(std::make_shared<const Fd>(::open("/dev/null", O_RDONLY | O_CLOEXEC)));
   return entry;
 }
 
+Shelf::Entry lent_entry(const std::string& version, const std::string& frames) {
+  Shelf::Entry lent = entry(version, frames, 0);
+  lent.provider = kDriver;
+  return lent;
+}
+
+// A process that does nothing.
+class Idle {
+ public:
+  Idle() : pid_(::fork()) {
+    if (pid_ == 0) {
+      for (;;) ::pause();
+    }
+    CHECK(pid_ > 0);
+  }
+  ~Idle() { end(); }
+  Peer as_peer() const {
+    Peer peer;
+    peer.uid = ::getuid();
+    peer.process = open_process(pid_);
+    return peer;
+  }
+  void end() {
+    if (pid_ == 0) return;
+    ::kill(pid_, SIGKILL);
+    ::waitpid(std::exchange(pid_, 0), nullptr, 0);
+  }
+
+ private:
+  pid_t pid_;
+};
+
 // The owner's end, attended, and the client's, which reads and writes by itself.
 struct Ends {
-  explicit Ends(const std::shared_ptr<Shelf>& shelf, const std::string& first = framed(kHello)) {
+  // `peer`: in place of this process.
+  explicit Ends(const std::shared_ptr<Shelf>& shelf, const std::string& first = framed(kHello),
+                std::optional<Peer> peer = std::nullopt) {
     int ends[2];
     CHECK(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) == 0);
     client = Fd(ends[1]);
     say(first);
-    owner = adopt_channel(Fd(ends[0]));
+    owner = peer ? std::make_shared<Channel>(Fd(ends[0]), std::move(*peer)) : adopt_channel(Fd(ends[0]));
     sender = std::make_shared<ShelfSender>(shelf);
     owner->attend(sender);
   }
@@ -103,20 +141,21 @@ std::shared_ptr<Shelf> shelf_with(Shelf::Entry entry) {
 void an_entry_is_found_by_what_is_asked_for() {
   const auto shelf = shelf_with(entry("v1", "frames", 0));
   CHECK(shelf->serves(::getuid()) && !shelf->serves(::getuid() + 1));
-  CHECK(shelf->find({"llm", {}, {}, "1", true})->version == "v1");
-  CHECK(shelf->find({"llm", "v1", "c1", "1", true}));
-  CHECK(!shelf->find({"other", {}, {}, "1", true}) && !shelf->find({"llm", "v2", {}, "1", true}) &&
-        !shelf->find({"llm", {}, "c2", "1", true}));
+  CHECK(shelf->find({"llm", {}, {}, "1", true}, {})->entry->version == "v1");
+  CHECK(shelf->find({"llm", "v1", "c1", "1", true}, {}));
+  CHECK(!shelf->find({"other", {}, {}, "1", true}, kDriver) &&
+        !shelf->find({"llm", "v2", {}, "1", true}, kDriver) &&
+        !shelf->find({"llm", {}, "c2", "1", true}, kDriver));
   Shelf::Entry unknown = entry("v1", "frames", 0);
   unknown.checksum.reset();
   shelf->put("llm", std::move(unknown));
-  CHECK(shelf->find({"llm", {}, {}, "1", true}) && !shelf->find({"llm", {}, "c1", "1", true}));
+  CHECK(shelf->find({"llm", {}, {}, "1", true}, {}) && !shelf->find({"llm", {}, "c1", "1", true}, {}));
 }
 
 void an_entry_stays_for_who_holds_it() {
   const size_t before = open_descriptors();
   const auto shelf = shelf_with(entry("v1", "frames", 3));
-  auto held = shelf->find({"llm", {}, {}, "1", true});
+  auto held = shelf->find({"llm", {}, {}, "1", true}, {});
   shelf->put("llm", entry("v2", "frames", 2));
   CHECK(open_descriptors() == before + 5);
   held.reset();
@@ -128,7 +167,7 @@ void an_entry_stays_for_who_holds_it() {
   CHECK(open_descriptors() == before);
   shelf->put("llm", entry("v3", "frames", 1));
   shelf->clear();
-  CHECK(open_descriptors() == before && !shelf->find({"llm", {}, {}, "1", true}));
+  CHECK(open_descriptors() == before && !shelf->find({"llm", {}, {}, "1", true}, {}));
 }
 
 void what_was_sent_is_noted_once() {
@@ -293,6 +332,156 @@ void observers_come_before_anything_is_read() {
   thrown("ERR_CUDA_IPC_INVALID_STATE", [&] { ends.owner->attend(ends.sender); });
 }
 
+// Tells whether that version is on loan, and then when it is not any more.
+struct Returned {
+  explicit Returned(const std::shared_ptr<Shelf>& shelf, const std::string& version = "v1")
+      : out(shelf->loans().when_returned(version, [told = told] { told->set_value(); })) {}
+  bool yet() const { return future.wait_for(std::chrono::seconds(0)) == std::future_status::ready; }
+  bool at_last() const { return future.wait_for(std::chrono::seconds(10)) == std::future_status::ready; }
+
+  std::shared_ptr<std::promise<void>> told = std::make_shared<std::promise<void>>();
+  std::future<void> future = told->get_future();
+  bool out;
+};
+
+void what_is_lent_stays_out_until_it_is_given_back() {
+  const auto shelf = shelf_with(lent_entry("v1", "frames"));
+  CHECK(!Returned(shelf).out);
+  CHECK(!shelf->find({"llm", {}, {}, "1", true}, {}) && !Returned(shelf).out);
+  std::optional<Shelf::Found> found = shelf->find({"llm", {}, {}, "1", true}, kDriver);
+  shelf->remove("llm", "v1");
+  const Returned first(shelf);
+  const Returned second(shelf);
+  CHECK(first.out && second.out && !Returned(shelf, "v2").out);
+  CHECK(!shelf->find({"llm", {}, {}, "1", true}, kDriver));
+  // As a note does it.
+  std::optional<Loans::Loan> loan = std::move(found->loan);
+  found.reset();
+  CHECK(!first.yet());
+  loan.reset();
+  CHECK(first.yet() && second.yet() && !Returned(shelf).out);
+}
+
+void what_has_gone_ahead_is_out_whoever_has_taken_it() {
+  const auto shelf = shelf_with(lent_entry("v1", "frames"));
+  Ends ends(shelf, framed(kHello) + attach("a") + attach("b") + attach("a"));
+  CHECK(ends.hear(12) == "framesframes" && ends.hears_nothing());
+  CHECK(ends.sender->untaken() == std::vector<std::string>({"a", "b"}));
+  CHECK(ends.sender->take("a") == "v1" && !ends.sender->take("a"));
+  CHECK(ends.sender->untaken() == std::vector<std::string>({"b"}));
+  const Returned returned(shelf);
+  ends.sender->give_back("b");
+  ends.sender->give_back("b");
+  ends.sender->give_back("other");
+  CHECK(returned.out && !returned.yet() && ends.sender->untaken().empty());
+  ends.sender->give_back("a");
+  CHECK(returned.yet());
+  // Its lease has no note any more.
+  ends.say(attach("a"));
+  ends.hear(6);
+  ends.sender->give_back("a");
+}
+
+void what_is_out_counts_as_a_note() {
+  const auto shelf = shelf_with(lent_entry("v1", "frames"));
+  std::string first = framed(kHello);
+  for (int i = 0; i < kMostNotes; ++i) first += attach(std::to_string(i));
+  Ends ends(shelf, first);
+  ends.hear(6 * kMostNotes);
+  for (int i = 0; i < kMostNotes; ++i) CHECK(ends.sender->take(std::to_string(i)));
+  ends.say(attach("more"));
+  ends.owner->start([] {});
+  CHECK(ends.hears_nothing() && !ends.sender->take("more"));
+  for (int i = 0; i < kMostNotes; ++i) ends.sender->give_back(std::to_string(i));
+  CHECK(!Returned(shelf).out);
+}
+
+void what_could_not_be_sent_is_not_out() {
+  const auto shelf = shelf_with(lent_entry("v1", "frames"));
+  Ends ends(shelf);
+  fill(ends.owner->fd());
+  ends.say(attach("a") + attach("b"));  // the first is queued, and so the other is not sent
+  ends.owner->start([] {});
+  CHECK(ends.sender->untaken() == std::vector<std::string>({"a"}));
+  ends.sender->give_back("a");
+  CHECK(!Returned(shelf).out);
+}
+
+void nothing_is_lent_to_whoever_is_refused_for_his_hello() {
+  const auto shelf = shelf_with(lent_entry("v1", "frames"));
+  for (const std::string hello :
+       {R"({"fds":0,"type":"hello","protocol":[1],"driver":{"provider":"libcuda"}})",
+        R"({"fds":0,"type":"hello","protocol":[2],"driver":{"provider":"host"}})",
+        R"({"fds":0,"type":"hello","protocol":[1]})"}) {
+    Ends ends(shelf, framed(hello) + attach("a"));
+    ends.owner->start([] {});
+    CHECK(ends.hears_nothing() && !ends.sender->take("a") && !Returned(shelf).out);
+  }
+}
+
+void nothing_is_lent_to_a_peer_whose_death_cannot_be_proven() {
+  const auto shelf = shelf_with(lent_entry("v1", "frames"));
+  Peer peer;
+  peer.uid = ::getuid();
+  peer.process.pid = ::getpid();
+  Ends ends(shelf, framed(kHello) + attach("a"), std::move(peer));
+  ends.owner->start([] {});
+  CHECK(ends.hears_nothing() && !ends.sender->take("a") && !Returned(shelf).out);
+  shelf->put("llm", entry("v2", "frames", 0));
+  ends.say(attach("b"));
+  ends.hear(6);
+}
+
+// Whoever was to give it back, and whether the channel, and all that had to do with it, is there still.
+void what_is_out_comes_back_with_the_death_of_the_process_alone() {
+  for (const bool held : {true, false}) {
+    const size_t before = open_descriptors();
+    const auto shelf = shelf_with(lent_entry("v1", "frames"));
+    Idle process;
+    std::optional<Ends> ends(std::in_place, shelf, framed(kHello) + attach("a"), process.as_peer());
+    ends->hear(6);
+    const Returned returned(shelf);
+    ends->owner->close();
+    if (!held) ends.reset();
+    CHECK(returned.out && !returned.yet());
+    process.end();
+    CHECK(returned.at_last());
+    if (held) CHECK(ends->sender->untaken().empty());
+    ends.reset();
+    CHECK(open_descriptors() <= before + 2);  // the reactor's own
+  }
+}
+
+void nobody_is_watched_who_has_given_back() {
+  for (const bool later : {true, false}) {
+    const auto shelf = shelf_with(lent_entry("v1", "frames"));
+    Idle process;
+    Ends ends(shelf, framed(kHello) + attach("a"), process.as_peer());
+    ends.hear(6);
+    if (!later) ends.sender->give_back("a");
+    const size_t before = open_descriptors();
+    ends.owner->close();
+    // The socket and what the process is known by, or that is kept.
+    CHECK(open_descriptors() == before - (later ? 1 : 2));
+    ends.sender->give_back("a");
+    CHECK(open_descriptors() == before - 2 && !Returned(shelf).out);
+  }
+}
+
+// Nobody would ever hear of its death.
+void what_is_out_where_nobody_is_watched_is_never_back() {
+  const auto shelf = shelf_with(lent_entry("v1", "frames"));
+  auto sender = std::make_shared<ShelfSender>(shelf);
+  Idle process;
+  const Peer peer = process.as_peer();
+  sender->meets(peer.process);
+  const std::string bytes = framed(kHello) + attach("a");
+  sender->received({{bytes.begin(), bytes.end()}, {}}, [](auto...) { return true; });
+  CHECK(sender->untaken().size() == 1);
+  sender.reset();
+  CHECK(Returned(shelf).out);
+}
+
 // A shelf that changes all the time, and channels that come and go.
 void everything_at_once() {
   const auto shelf = shelf_with(entry("v", "frames", 1));
@@ -302,18 +491,25 @@ void everything_at_once() {
       if (i % 3 == 0)
         shelf->clear();
       else
-        shelf->put("llm", entry("v", "frames", 1));
+        shelf->put("llm", i % 3 == 1 ? entry("v", "frames", 1) : lent_entry("v", "frames"));
     }
   });
   for (int round = 0; round < 200; ++round) {
     Ends ends(shelf);
     for (int i = 0; i < 8; ++i) ends.say(attach(std::to_string(i)));
     std::thread closer([&] { round % 2 == 0 ? ends.owner->close() : ends.owner->start([] {}); });
-    for (int i = 0; i < 8; ++i) ends.sender->take(std::to_string(i));
+    for (int i = 0; i < 8; ++i) {
+      if (i % 2 == 0) ends.sender->take(std::to_string(i));
+      ends.sender->give_back(std::to_string(i));
+    }
     closer.join();
+    ends.owner->abandon();
+    for (const std::string& lease : ends.sender->untaken()) ends.sender->give_back(lease);
+    for (int i = 0; i < 8; ++i) ends.sender->give_back(std::to_string(i));
   }
   done = true;
   changer.join();
+  CHECK(!Returned(shelf, "v").out);
 }
 
 }  // namespace
@@ -330,6 +526,15 @@ int main() {
   the_end_before_a_start_is_no_close();
   whatever_lets_go_of_an_unstarted_channel_leaves_nothing();
   observers_come_before_anything_is_read();
+  what_is_lent_stays_out_until_it_is_given_back();
+  what_has_gone_ahead_is_out_whoever_has_taken_it();
+  what_is_out_counts_as_a_note();
+  what_could_not_be_sent_is_not_out();
+  nothing_is_lent_to_whoever_is_refused_for_his_hello();
+  nothing_is_lent_to_a_peer_whose_death_cannot_be_proven();
+  what_is_out_comes_back_with_the_death_of_the_process_alone();
+  nobody_is_watched_who_has_given_back();
+  what_is_out_where_nobody_is_watched_is_never_back();
   everything_at_once();
   return 0;
 }

@@ -132,9 +132,19 @@ void requests_that_are_not_as_expected_are_left_to_javascript() {
 }
 
 void a_hello_is_told_from_the_rest() {
-  CHECK(is_hello(R"({"fds":0,"type":"hello","protocol":[1],"client":{"name":"a","version":"1"}})"));
-  CHECK(!is_hello(kAttach) && !is_hello("") && !is_hello("{\"fds\":0,\"type\":\"hello\""));
-  CHECK(!is_hello(R"({"fds":0,"type":"retain","x":{"type":"hello"}})"));
+  const auto hello =
+      read_hello(R"({"fds":0,"type":"hello","protocol":[1],"client":{"name":"a","version":"1"}})");
+  CHECK(hello && hello->first_version && hello->provider.empty());
+  CHECK(!read_hello(kAttach) && !read_hello("") && !read_hello("{\"fds\":0,\"type\":\"hello\""));
+  CHECK(!read_hello(R"({"fds":0,"type":"retain","x":{"type":"hello"}})"));
+  const auto other =
+      read_hello(R"({"type":"hello","driver":{"version":null,"provider":"host"},"protocol":[2,3,11]})");
+  CHECK(other && !other->first_version && other->provider == "host");
+  CHECK(read_hello(R"({"type":"hello","protocol":[2,1,3]})")->first_version);
+  for (const char* wrong :
+       {R"({"type":"hello","protocol":1})", R"({"type":"hello","protocol":["1"]})",
+        R"({"type":"hello","driver":"host"})", R"({"type":"hello","driver":{"provider":1}})"})
+    CHECK(!read_hello(wrong));
 }
 
 std::string damaged(const std::string& text, std::mt19937& random) {
@@ -164,7 +174,7 @@ void broken_messages_harm_nobody() {
     const std::string request = damaged(kAttach, random);
     const std::vector<char> other = exactly(request, request.size());
     read_attach_request({other.data(), other.size()});
-    is_hello({other.data(), other.size()});
+    read_hello({other.data(), other.size()});
   }
 }
 

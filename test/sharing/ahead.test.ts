@@ -104,6 +104,7 @@ describe.each(sharings)("%s", (sharing) => {
       },
       remove: (set, version) => kept.remove(set, version),
       clear: () => kept.clear(),
+      whenReturned: (...args) => kept.whenReturned(...args),
     };
     const second = await owner.load("llm", someTensors(2), { sharing });
     const messages = await askedBy(await welcomedPeer(owner), "llm");

@@ -58,6 +58,12 @@ export class FakeChannel implements NativeChannel {
 
   takeAhead(): undefined {}
 
+  giveBack(): void {}
+
+  untaken(): string[] {
+    return [];
+  }
+
   lastWords(bytes: Uint8Array): void {
     this.words = bytes;
   }
