@@ -407,6 +407,19 @@ void what_could_not_be_sent_is_not_out() {
   CHECK(!Returned(shelf).out);
 }
 
+// Some of it may have arrived.
+void what_the_connection_failed_in_is_out() {
+  const auto shelf = shelf_with(lent_entry("v1", "frames"));
+  Ends ends(shelf);
+  ends.owner->pause();
+  ends.say(attach("a"));
+  CHECK(::shutdown(ends.client.get(), SHUT_RD) == 0);
+  ends.owner->start([] {});
+  ends.owner->resume();
+  CHECK(ends.sender->untaken() == std::vector<std::string>({"a"}) && Returned(shelf).out);
+  ends.sender->give_back("a");
+}
+
 void nothing_is_lent_to_whoever_is_refused_for_his_hello() {
   const auto shelf = shelf_with(lent_entry("v1", "frames"));
   for (const std::string hello :
@@ -530,6 +543,7 @@ int main() {
   what_has_gone_ahead_is_out_whoever_has_taken_it();
   what_is_out_counts_as_a_note();
   what_could_not_be_sent_is_not_out();
+  what_the_connection_failed_in_is_out();
   nothing_is_lent_to_whoever_is_refused_for_his_hello();
   nothing_is_lent_to_a_peer_whose_death_cannot_be_proven();
   what_is_out_comes_back_with_the_death_of_the_process_alone();

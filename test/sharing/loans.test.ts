@@ -9,10 +9,16 @@ import { Granting } from "../../dist/lib/sharing/granting.js";
 import { Loans } from "../../dist/lib/sharing/loans.js";
 import { OwnerServer } from "../../dist/lib/sharing/owner-server.js";
 import { ProcessWatches } from "../../dist/lib/sharing/process-watches.js";
+import { Connection } from "../../dist/lib/wire/connection.js";
 import { type Child, startChild } from "../helpers/child.js";
 import { coded } from "../helpers/errors.js";
+import { inspect } from "../helpers/inspect.js";
 import { expectMemoryBack, expectMemoryUsed, freeMemory } from "../helpers/memory.js";
 import { block, MIB, someTensors, startOwner, startWorker } from "../helpers/sharing.js";
+
+/** Who the owner thinks has anything on loan. */
+const borrowers = (owner: Owner) =>
+  (Reflect.get(owner, "server") as { loans: { borrowers: Map<string, object> } }).loans.borrowers.size;
 
 const nothing = { mappings: 0, references: 0 };
 const newLease = () => randomBytes(16).toString("hex");
@@ -44,11 +50,10 @@ async function expectAhead(peer: Child): Promise<void> {
 
 async function giveBack(peer: Child, lease: string): Promise<void> {
   await peer.call("release", [lease]);
-  const answer = async () => {
-    const message = await peer.call<{ type: string }>("next");
-    return message.type === "closing" ? answer() : message;
-  };
-  expect(await answer()).toMatchObject({ type: "released" });
+  let message: { type: string };
+  do message = await peer.call("next");
+  while (message.type === "closing" || message.type === "retired");
+  expect(message).toMatchObject({ type: "released" });
 }
 
 /** Makes the owner look at the next request for a lease as if it came when `work` is done. */
@@ -112,10 +117,16 @@ describe("a version that was withdrawn before the owner looked at the request fo
   });
 
   test("when its process is dead", async () => {
-    const { before, peer, freed } = await withdrawnAhead();
+    const { before, owner, peer, freed } = await withdrawnAhead();
+    expect(borrowers(owner)).toBe(1);
     peer.kill("SIGKILL");
     await freed;
     await expectMemoryBack(before);
+    await inspect.watchFor(
+      async () => borrowers(owner),
+      (count) => count === 0,
+    );
+    expect(borrowers(owner)).toBe(0);
   });
 
   test("when its process is dead, and not when its connection has ended", async () => {
@@ -177,11 +188,34 @@ test("what is granted is no loan any more, and ends as any lease", async () => {
   await peer.call("requestAttach", "llm", lease, { ahead: true });
   await expectAhead(peer);
   expect(await peer.call("next")).toMatchObject({ type: "attached", ahead: true });
-  const loans = vi.spyOn(Loans.prototype, "released");
+  const loans = vi.spyOn(Loans.prototype, "released").mockImplementation(() => {});
   onTestFinished(() => loans.mockRestore());
-  loans.mockImplementation(() => {});
   await giveBack(peer, lease);
   await owner.retire("llm");
+  await version.whenFreed();
+});
+
+test("a grant that could not be told is kept until whoever has the loan releases it", async () => {
+  const owner = await startOwner();
+  const version = await owner.load("llm", someTensors(), ipc);
+  const peer = await connectedPeer(owner);
+  const { send } = Connection.prototype;
+  const failing = vi.spyOn(Connection.prototype, "send").mockImplementation(function (
+    this: Connection,
+    ...args
+  ) {
+    if (args[0].type !== "attached") return send.apply(this, args);
+    failing.mockRestore();
+    throw new Error("no room");
+  });
+  onTestFinished(() => failing.mockRestore());
+  const lease = newLease();
+  await peer.call("requestAttach", "llm", lease, { ahead: true });
+  await expectAhead(peer);
+  expect(await peer.call("next")).toMatchObject({ type: "error", code: "ERR_CUDA_IPC_INTERNAL" });
+  await owner.retire("llm");
+  expect(version.refCount).toBe(1);
+  await giveBack(peer, lease);
   await version.whenFreed();
 });
 
