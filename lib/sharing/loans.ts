@@ -4,12 +4,21 @@ import type { NativeChannel } from "../native.js";
 interface Loan {
   readonly lease: string;
   readonly version: string;
-  readonly session: number;
+  /** None where the channel was closed at once. */
+  readonly session?: number;
   readonly channel: Pick<NativeChannel, "giveBack">;
 }
 
 /** How many loans of one process are told apart: an attach that is refused gives its own back at once. */
 const mostOfProcess = 64;
+
+/**
+ * The name of a process that has something on loan and could not be looked at. No other process has its pid meanwhile:
+ * the loan ends with its death.
+ */
+export function unseen(pid: number): string {
+  return `pid ${pid}`;
+}
 
 class Borrower {
   readonly loans = new Set<Loan>();
@@ -62,6 +71,14 @@ export class Loans {
     if (borrower === undefined) return;
     this.borrowers.delete(process);
     for (const loan of [...borrower.loans, ...borrower.kept.values()]) giveBack(loan);
+  }
+
+  /** It could not be while any of it was on loan: what is known of such loans is out of date. */
+  freed(version: string): void {
+    for (const [process, { kept }] of this.borrowers) {
+      kept.delete(version);
+      this.end(process, (loan) => loan.version === version);
+    }
   }
 
   private end(process: string, ends: (loan: Loan) => boolean): void {

@@ -182,9 +182,9 @@ export class OwnerClient implements LeaseService {
       opening = replaced === undefined ? opened : opened.finally(() => replaced);
       opening.catch(() => {});
     };
-    let borrowed = false;
+    let borrowed: string | undefined;
     const onAhead = (memory: Mappable) => {
-      borrowed ||= memory.slabs.some(({ handle }) => handle !== null);
+      if (memory.slabs.some(({ handle }) => handle !== null)) borrowed = memory.version.id;
       open(memory);
     };
     const undo = () => {
@@ -197,12 +197,12 @@ export class OwnerClient implements LeaseService {
       attachSteps.tell?.("answered");
       this.granted.add(lease);
       if (memory === undefined) return;
-      // Another version than came ahead.
-      outdated = borrowed;
+      // Another version than came ahead, as a rule.
+      outdated = borrowed !== undefined && borrowed !== memory.version.id;
       if (!outdated) open(memory, undo());
       else for (const fd of memory.fds) fd.close();
     };
-    const asking = { ...left(), onAhead, onReply, undo, borrows: () => borrowed };
+    const asking = { ...left(), onAhead, onReply, undo, borrows: () => borrowed !== undefined };
     const granted = this.request("attach", { ...request, lease }, asking, lease);
     // Where it is not up, that takes longer than all of the rest, and goes on beside it.
     bringUpDriver(this.addon);

@@ -7,7 +7,7 @@ import { type Answer, type RequestHandlers, ServerConnection } from "../wire/ser
 import type { Catalog, CatalogEntry } from "./catalog.js";
 import { Granting, type SentAhead } from "./granting.js";
 import type { Ledger, ProcessIdentity } from "./ledger.js";
-import { Loans } from "./loans.js";
+import { Loans, unseen } from "./loans.js";
 import { LockServer } from "./lock-server.js";
 import type { LockEffects, LockTable } from "./lock-table.js";
 import { refused } from "./offer-check.js";
@@ -71,6 +71,7 @@ export class OwnerServer {
     this.locks = new LockServer({ ledger, table, writable, record });
     this.welcome = new OwnerWelcome(ownerId, recovery);
     this.shelf = new Shelf(catalog, allowUids);
+    catalog.on("freed", ({ id }) => this.loans.freed(id));
     this.news = new OwnerNews(ledger, catalog, (session, type, body) =>
       this.sessions.get(session)?.connection.notify(type, body),
     );
@@ -102,6 +103,7 @@ export class OwnerServer {
       // Nothing is left to describe it or watch it with. It sees its connection end before a welcome, and tries again.
       this.options.onPeerError(asCoded(error));
       channel.close();
+      this.lentUnseen(channel);
       return;
     }
     this.ledger.connectionOpened(id, identity);
@@ -199,7 +201,8 @@ export class OwnerServer {
       );
     }
     // Whoever has something on loan must be able to say that he has closed it: that is waited for.
-    const borrows = () => this.loans.knows(key) || channel.untaken().length > 0;
+    const borrows = () =>
+      [key, unseen(pid)].some((name) => this.loans.knows(name)) || channel.untaken().length > 0;
     if (this.closing && !borrows()) return closed();
     if (this.sessions.size >= this.options.connections) {
       return new CudaIpcError(
@@ -224,7 +227,7 @@ export class OwnerServer {
       retain: (request) => this.granting.retain(session, request),
       release: ({ leases }) => {
         const effects = this.ledger.release(leases, session);
-        this.loans.released(process.key, leases);
+        for (const name of [process.key, unseen(process.pid)]) this.loans.released(name, leases);
         this.catalog.apply(effects);
         this.locks.leasesReleased(leases, process);
         return { body: { ended: effects.ended.length } };
@@ -255,6 +258,14 @@ export class OwnerServer {
     }
     // Dead already.
     return { version, kept: () => channel.giveBack(lease) };
+  }
+
+  /** Of a channel that is closed again. Its process says on another one that it has let go, or dies. */
+  private lentUnseen(channel: NativeChannel): void {
+    for (const lease of channel.untaken()) {
+      const version = channel.takeAhead(lease)!;
+      this.loans.add(unseen(channel.peer.pid), { lease, version, channel });
+    }
   }
 
   private async offer(

@@ -3,6 +3,7 @@
 #include "wire/shelf_sender.h"
 
 #include <poll.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -62,6 +63,7 @@ class Idle {
  public:
   Idle() : pid_(::fork()) {
     if (pid_ == 0) {
+      ::prctl(PR_SET_PDEATHSIG, SIGKILL);
       for (;;) ::pause();
     }
     CHECK(pid_ > 0);

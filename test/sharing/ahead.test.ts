@@ -8,6 +8,7 @@ import { Granting } from "../../dist/lib/sharing/granting.js";
 import { clientOf } from "../../dist/lib/sharing/owner-client.js";
 import { Changes } from "../channel/helpers.js";
 import { type Child, startChild } from "../helpers/child.js";
+import { inspect } from "../helpers/inspect.js";
 import { expectMemoryBack, freeMemory } from "../helpers/memory.js";
 import { block, MIB, sharings, someTensors, startOwner } from "../helpers/sharing.js";
 
@@ -121,6 +122,27 @@ describe.each(sharings)("%s", (sharing) => {
     await version.whenFreed();
     await owner.retire("llm");
     await expectMemoryBack(before);
+  });
+
+  test("it is mapped while the owner has not looked at the request yet", async () => {
+    const owner = await startOwner();
+    const version = await owner.load("llm", someTensors(), { sharing });
+    const silence = vi.spyOn(Granting.prototype, "attach").mockReturnValue(new Promise(() => {}));
+    onTestFinished(() => silence.mockRestore());
+    const abort = new AbortController();
+    const attaching = attach("llm", { socket: owner.socket, signal: abort.signal });
+    const givenUp = expect(attaching).rejects.toThrow("enough");
+    const mapped = ({ references }: { references: number }) => references === 1;
+    expect(await inspect.watchFor(native.mappingStatistics, mapped)).toEqual({ mappings: 1, references: 1 });
+    expect(version.refCount).toBe(0);
+    abort.abort(new Error("enough"));
+    await givenUp;
+    await owner.retire("llm");
+    await version.whenFreed();
+    expect(await inspect.watchFor(native.mappingStatistics, (now) => !mapped(now))).toEqual({
+      mappings: 0,
+      references: 0,
+    });
   });
 
   test("a refusal leaves nothing of what came ahead", async () => {

@@ -298,22 +298,29 @@ describe("a request that is never read", () => {
     await freed;
   });
 
-  test("because nothing is left to know its process by: until that is dead", async () => {
-    const owner = await startOwner();
-    const version = await owner.load("llm", someTensors(), ipc);
-    const { peer, open } = await atTheDoor(owner);
-    const shortage = new CudaIpcError("ERR_CUDA_IPC_FD_LIMIT", "no descriptor left");
-    const identify = vi.spyOn(ProcessWatches.prototype, "identify").mockImplementation(() => {
-      identify.mockRestore();
-      throw shortage;
-    });
-    onTestFinished(() => identify.mockRestore());
-    open();
-    expect(await peer.call("rest")).toEqual([]);
-    const { freed } = await retireBorrowed(owner, version);
-    peer.kill("SIGKILL");
-    await freed;
-  });
+  test.each(["its process says so", "that is dead"])(
+    "because nothing is left to know its process by: until %s",
+    async (until) => {
+      const owner = await startOwner();
+      const version = await owner.load("llm", someTensors(), ipc);
+      const { peer, lease, open } = await atTheDoor(owner);
+      const shortage = new CudaIpcError("ERR_CUDA_IPC_FD_LIMIT", "no descriptor left");
+      const identify = vi.spyOn(ProcessWatches.prototype, "identify").mockImplementation(() => {
+        identify.mockRestore();
+        throw shortage;
+      });
+      onTestFinished(() => identify.mockRestore());
+      open();
+      expect(await peer.call("rest")).toEqual([]);
+      const { freed } = await retireBorrowed(owner, version);
+      await giveBack(await connectedPeer(owner), lease);
+      expect(await isSettled(freed)).toBe(false);
+      if (until === "that is dead") peer.kill("SIGKILL");
+      else await giveBack(await connect(peer, owner), lease);
+      await freed;
+      expect(borrowers(owner)).toBe(0);
+    },
+  );
 
   test("because the owner closes: it is refused, and waited for", async () => {
     const owner = await startOwner();
