@@ -108,7 +108,7 @@ export const ownerSchemas = {
   }),
   /**
    * To a request that may have something sent ahead, before the owner has looked at it: what it will be granted, as a
-   * rule. It counts for nothing before `attached` says so.
+   * rule. It counts for nothing before `attached` says so; `ipc` slabs are on loan until then, or until they are given back.
    */
   ahead: Type.Object({
     type: Type.Literal("ahead"),

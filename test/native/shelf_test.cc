@@ -87,13 +87,14 @@ class Idle {
 
 // The owner's end, attended, and the client's, which reads and writes by itself.
 struct Ends {
-  // `peer`: in place of this process.
+  // `peer`: in place of this process. `deaf`: the client takes nothing.
   explicit Ends(const std::shared_ptr<Shelf>& shelf, const std::string& first = framed(kHello),
-                std::optional<Peer> peer = std::nullopt) {
+                std::optional<Peer> peer = std::nullopt, bool deaf = false) {
     int ends[2];
     CHECK(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) == 0);
     client = Fd(ends[1]);
     say(first);
+    CHECK(!deaf || ::shutdown(client.get(), SHUT_RD) == 0);
     owner = peer ? std::make_shared<Channel>(Fd(ends[0]), std::move(*peer)) : adopt_channel(Fd(ends[0]));
     sender = std::make_shared<ShelfSender>(shelf);
     owner->attend(sender);
@@ -412,12 +413,7 @@ void what_could_not_be_sent_is_not_out() {
 // Some of it may have arrived.
 void what_the_connection_failed_in_is_out() {
   const auto shelf = shelf_with(lent_entry("v1", "frames"));
-  Ends ends(shelf);
-  ends.owner->pause();
-  ends.say(attach("a"));
-  CHECK(::shutdown(ends.client.get(), SHUT_RD) == 0);
-  ends.owner->start([] {});
-  ends.owner->resume();
+  Ends ends(shelf, framed(kHello) + attach("a"), std::nullopt, /*deaf=*/true);
   CHECK(ends.sender->untaken() == std::vector<std::string>({"a"}) && Returned(shelf).out);
   ends.sender->give_back("a");
 }
