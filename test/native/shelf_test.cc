@@ -61,10 +61,14 @@ Shelf::Entry lent_entry(const std::string& version, const std::string& frames) {
 // A process that does nothing.
 class Idle {
  public:
-  Idle() : pid_(::fork()) {
+  Idle() {
+    const pid_t parent = ::getpid();
+    pid_ = ::fork();
     if (pid_ == 0) {
+      // A test that fails does not end it.
       ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-      for (;;) ::pause();
+      while (::getppid() == parent) ::pause();
+      std::_Exit(0);
     }
     CHECK(pid_ > 0);
   }
@@ -82,7 +86,7 @@ class Idle {
   }
 
  private:
-  pid_t pid_;
+  pid_t pid_ = 0;
 };
 
 // The owner's end, attended, and the client's, which reads and writes by itself.
