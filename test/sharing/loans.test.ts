@@ -12,9 +12,10 @@ import { ProcessWatches } from "../../dist/lib/sharing/process-watches.js";
 import { Connection } from "../../dist/lib/wire/connection.js";
 import { type Child, startChild } from "../helpers/child.js";
 import { coded } from "../helpers/errors.js";
+import { hostMachine, startHostOwner, startHostWorker } from "../helpers/host.js";
 import { inspect } from "../helpers/inspect.js";
 import { expectMemoryBack, expectMemoryUsed, freeMemory } from "../helpers/memory.js";
-import { block, MIB, someTensors, startOwner, startWorker } from "../helpers/sharing.js";
+import { block, folder, MIB, someTensors, startOwner, startWorker } from "../helpers/sharing.js";
 
 /** Who the owner thinks has anything on loan. */
 const borrowers = (owner: Owner) =>
@@ -404,19 +405,23 @@ describe("a worker that is refused gives back what has come ahead", () => {
 
   test("and not while it is being opened still", async () => {
     const slowMs = 1000;
-    const owner = await startOwner();
-    const version = await owner.load("llm", someTensors(), ipc);
-    const worker = await startWorker({ CUDA_IPC_HOST_FAULTS: `cuIpcOpenMemHandle:*=slow=${slowMs}` });
-    let retiredAt = 0;
-    beforeGrant(() => {
-      retiredAt = performance.now();
-      void owner.retire("llm");
-    });
-    const attaching = worker.call("attach", "llm", { socket: owner.socket });
-    const refused = expect(attaching).rejects.toMatchObject({ code: "ERR_CUDA_IPC_NO_SET" });
-    await version.whenFreed();
-    expect(performance.now() - retiredAt).toBeGreaterThan(slowMs / 2);
+    const machine = hostMachine();
+    const { owner, socket } = await startHostOwner(machine, folder);
+    const { id } = await owner.call<{ id: string }>("load", "llm", someTensors(), ipc);
+    await owner.call("load", "other", someTensors(), { sharing: "vmm" });
+    const worker = await startHostWorker(machine, { faults: `cuIpcOpenMemHandle:*=slow=${slowMs}` });
+    await worker.call("warmUp");
+    const other = await worker.call<number>("attach", "other", { socket });
+    const attaching = worker.call("attach", "llm", { socket, access: "readwrite" });
+    const refused = expect(attaching).rejects.toMatchObject({ code: "ERR_CUDA_IPC_NOT_WRITABLE" });
+    // Answered behind it.
+    await worker.call("refCount", other);
+    const retired = performance.now();
+    await owner.call("retire", "llm");
+    await owner.call("waitForFreed", id);
+    expect(performance.now() - retired).toBeGreaterThan(slowMs / 2);
     await refused;
+    await worker.call("release", other);
     expect(await worker.call("mappings")).toEqual(nothing);
   });
 
