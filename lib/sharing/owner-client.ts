@@ -165,7 +165,7 @@ export class OwnerClient implements LeaseService {
     });
   }
 
-  private async attachNow(request: AttachRequest, limits: RequestLimits): Promise<Weights> {
+  private async attachNow(request: AttachRequest, limits: RequestLimits, ahead = true): Promise<Weights> {
     const lease = randomId();
     const left = countdown(limits);
     // Whoever has given up does not wait for the owner's word on the end either: it may be what he did not get.
@@ -182,9 +182,10 @@ export class OwnerClient implements LeaseService {
       opening = replaced === undefined ? opened : opened.finally(() => replaced);
       opening.catch(() => {});
     };
-    let borrowed: string | undefined;
+    // One version as a rule: another too where the request went again on another line.
+    const borrowed = new Set<string>();
     const onAhead = (memory: Mappable) => {
-      if (memory.slabs.some(({ handle }) => handle !== null)) borrowed = memory.version.id;
+      if (memory.slabs.some(({ handle }) => handle !== null)) borrowed.add(memory.version.id);
       open(memory);
     };
     const undo = () => {
@@ -193,16 +194,16 @@ export class OwnerClient implements LeaseService {
       return undone;
     };
     let outdated = false;
-    const onReply = ({ memory }: ReplyTo<"attach">) => {
+    const onReply = ({ memory, message }: ReplyTo<"attach">) => {
       attachSteps.tell?.("answered");
       this.granted.add(lease);
+      outdated = [...borrowed].some((id) => id !== message.version.id);
       if (memory === undefined) return;
       // Another version than came ahead, as a rule.
-      outdated = borrowed !== undefined && borrowed !== memory.version.id;
       if (!outdated) open(memory, undo());
       else for (const fd of memory.fds) fd.close();
     };
-    const asking = { ...left(), onAhead, onReply, undo, borrows: () => borrowed !== undefined };
+    const asking = { ...left(), onReply, undo, borrows: () => borrowed.size > 0, ...(ahead && { onAhead }) };
     const granted = this.request("attach", { ...request, lease }, asking, lease);
     // Where it is not up, that takes longer than all of the rest, and goes on beside it.
     bringUpDriver(this.addon);
@@ -210,9 +211,11 @@ export class OwnerClient implements LeaseService {
     if (outdated) {
       // The loan ends with the lease alone, and must not last as long as the weights: they get another lease.
       const undone = both(undo(), line.undo(lease));
+      this.granted.delete(lease);
       this.giveBack(lease, undone);
       await undone;
-      return this.attachNow(request, left());
+      // With nothing ahead: however fast versions follow one another, it gets one.
+      return this.attachNow(request, left(), false);
     }
     let attachment: Attachment;
     try {

@@ -476,6 +476,51 @@ describe("a worker that is refused gives back what has come ahead", () => {
     first.unpin();
   });
 
+  test("also where its connection has broken while no lease needed it", async () => {
+    const owner = await startOwner();
+    const version = await owner.load("llm", someTensors(), ipc);
+    const worker = await startWorker();
+    await worker.call("release", await worker.call<number>("attach", "llm", { socket: owner.socket }));
+    const asked = new Promise<void>((resolve) => {
+      const silence = vi.spyOn(Granting.prototype, "attach").mockImplementation(() => {
+        silence.mockRestore();
+        resolve();
+        return new Promise(() => {});
+      });
+      onTestFinished(() => silence.mockRestore());
+    });
+    const attaching = worker.call<number>("attach", "llm", { socket: owner.socket });
+    await asked;
+    const later = await owner.load("llm", someTensors(2), ipc);
+    await worker.call("breakConnection");
+    // It asks for the same lease again, and is sent the later version ahead.
+    const key = await attaching;
+    await version.whenFreed();
+    expect(later.refCount).toBe(1);
+    await worker.call("release", key);
+  });
+
+  test("and gets a version, however fast they follow one another", async () => {
+    const owner = await startOwner();
+    const first = await owner.load("llm", someTensors(), { ...ipc, pinned: true });
+    const second = await owner.load("llm", someTensors(2), { ...ipc, pinned: true });
+    const { attach: grant } = Granting.prototype;
+    const changing = vi.spyOn(Granting.prototype, "attach").mockImplementation(function (
+      this: Granting,
+      ...args
+    ) {
+      void owner.rollback("llm", (owner.current("llm") === first ? second : first).id);
+      return grant.apply(this, args);
+    });
+    onTestFinished(() => changing.mockRestore());
+    const worker = await startWorker();
+    const key = await worker.call<number>("attach", "llm", { socket: owner.socket });
+    expect(changing).toHaveBeenCalledTimes(2);
+    await worker.call("release", key);
+    first.unpin();
+    second.unpin();
+  });
+
   test("when the thread that has asked is ended", async () => {
     const owner = await startOwner();
     const version = await owner.load("llm", someTensors(), ipc);
