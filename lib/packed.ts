@@ -3,6 +3,7 @@
  * them one by one takes several times as long as all that they do in a first attach. Each is still one module, known to
  * Node by its own file: whoever requires that gets the same one.
  */
+import Module from "node:module";
 import path from "node:path";
 
 type Body = (
@@ -16,8 +17,11 @@ type Body = (
 
 const bodies = new Map<string, Body>();
 
-/** Where modules are somebody else's (a test runner's, a bundler's) there is no telling what its cache does. */
-const isNodes = require.cache?.[__filename] === module;
+/**
+ * Where modules are somebody else's (a test runner's, a bundler's) there is no telling what its cache does. Jest's has
+ * this module in it as Node's would, but a plain object.
+ */
+const isNodes = require.cache?.[__filename] === module && module instanceof Module;
 
 /** Adds modules by their files' paths under this folder. */
 export function addBodies(of: Record<string, Body>): void {
@@ -31,7 +35,6 @@ export function load(name: string): unknown {
   if (!isNodes || body === undefined) return require(filename);
   const known = require.cache[filename];
   if (known !== undefined) return known.exports;
-  const Module = module.constructor as new (id: string, parent: NodeJS.Module) => NodeJS.Module;
   const made = new Module(filename, module);
   made.filename = filename;
   made.paths = module.paths;

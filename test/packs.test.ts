@@ -106,12 +106,26 @@ test.each(["worker", "rest"])(
   },
 );
 
-test("where modules are not Node's own, each comes out of its file", () => {
+test.each([
+  [
+    "cached elsewhere",
+    `const Module = require("node:module");
+     const foreign = new Module(file);
+     foreign.load(file);`,
+  ],
+  [
+    "plain objects in a cache of their own, as Jest's",
+    `const foreign = { exports: {}, id: file, filename: file };
+     const requireFrom = Object.assign((id) => require(id), { cache: { [file]: foreign } });
+     const code = require("node:fs").readFileSync(file, "utf8");
+     new Function("exports", "require", "module", "__filename", "__dirname", code)
+       .call(foreign.exports, foreign.exports, requireFrom, foreign, file, path.dirname(file));`,
+  ],
+])("where modules are not Node's own, but %s, each comes out of its file", (_, load) => {
   const result = run(`
-    const Module = require("node:module");
+    const path = require("node:path");
     const file = require.resolve("./dist/lib/packed.js");
-    const foreign = new Module(file);
-    foreign.load(file);
+    ${load}
     foreign.exports.addBodies({ "errors.js"() { throw new Error("taken from the pack"); } });
     say(foreign.exports.load("errors.js") === require("./dist/lib/errors.js"));`);
   expect(result).toBe(true);
