@@ -46,7 +46,8 @@ function whyNot(library: string): string | undefined {
   return undefined;
 }
 
+/** Behind the others: a sanitizer's runtime ends every process in whose list it is not the first. */
 function preloading(library: string, others = ""): string {
   const rest = others.split(/[\s:]+/).filter((file) => file !== "" && file !== library);
-  return [library, ...rest].join(":");
+  return [...rest, library].join(":");
 }

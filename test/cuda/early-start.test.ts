@@ -72,12 +72,12 @@ test("what else is preloaded stays, and is handed on", async () => {
   }
 });
 
-test("earlyStart() keeps what this process preloads, and names its own library once", () => {
+test("earlyStart() keeps what this process preloads in front, and names its own library once", () => {
   const own = earlyStart().LD_PRELOAD!;
   const before = process.env.LD_PRELOAD;
   try {
     process.env.LD_PRELOAD = `/nowhere/a.so ${own}:/nowhere/b.so`;
-    expect(earlyStart().LD_PRELOAD).toBe(`${own}:/nowhere/a.so:/nowhere/b.so`);
+    expect(earlyStart().LD_PRELOAD).toBe(`/nowhere/a.so:/nowhere/b.so:${own}`);
   } finally {
     if (before === undefined) delete process.env.LD_PRELOAD;
     else process.env.LD_PRELOAD = before;
