@@ -87,3 +87,17 @@ test("both kinds of importer find the same names", () => {
   });
   expect(JSON.parse(output)).toEqual([true, true]);
 });
+
+test("behind a first attach nothing is left to be loaded from files that may be replaced by then", () => {
+  const script = `
+    const { attach } = require("./dist/lib/index.js");
+    attach("set", { socket: "/nowhere" }).catch(() => {});
+    setTimeout(() => {
+      const { later } = require("./dist/lib/sharing/later.js");
+      const before = Object.keys(require.cache);
+      for (const load of Object.values(later)) load();
+      console.log(JSON.stringify(Object.keys(require.cache).filter((file) => !before.includes(file))));
+    }, 500);`;
+  const output = execFileSync(process.execPath, ["-e", script], { cwd: root, encoding: "utf8" });
+  expect(JSON.parse(output)).toEqual([]);
+});

@@ -14,6 +14,19 @@ function loadClient(): typeof import("./owner-client.js") {
 }
 const loadRehearsal = () => require("./rehearsal.js") as typeof import("./rehearsal.js");
 
+/**
+ * What a first attach can do without, in the turn behind it: by the time it is needed, a deployment may have replaced
+ * the files.
+ */
+function loadLaterSoon(): void {
+  setImmediate(() => {
+    try {
+      const { loadLater } = require("./later.js") as typeof import("./later.js");
+      loadLater();
+    } catch {} // whoever needs it is told
+  }).unref();
+}
+
 let attached = false;
 /** Settles when there is no rehearsal, or none any more: for whoever counts what this process has open. */
 export const rehearsed = new Promise<void>((settle) => {
@@ -42,8 +55,11 @@ export async function attach(name: string, options: AttachOptions = {}): Promise
   const { socket, request, limits } = attachRequest(name, options);
   if (options.driver !== undefined) native.chooseProvider(options.driver);
   limits.signal?.throwIfAborted();
+  const first = !attached;
   attached = true;
   // Loading takes a while, and so does that.
   if (client === undefined) bringUpDriver();
-  return loadClient().clientOf(socket).attach(request, limits);
+  const attaching = loadClient().clientOf(socket).attach(request, limits);
+  if (first) attaching.then(loadLaterSoon, loadLaterSoon);
+  return attaching;
 }

@@ -1,6 +1,6 @@
 /**
  * What a first attach can do without. Each is loaded at its first use; in a process that leaves a turn to others before
- * it attaches, all of it in that turn.
+ * it attaches, all of it in that turn, and in any other in the turn behind the first attach.
  */
 export const later = {
   after: () => require("./after.js") as typeof import("./after.js"),
