@@ -91,13 +91,18 @@ test("both kinds of importer find the same names", () => {
 test("behind a first attach nothing is left to be loaded from files that may be replaced by then", () => {
   const script = `
     const { attach } = require("./dist/lib/index.js");
-    attach("set", { socket: "/nowhere" }).catch(() => {});
-    setTimeout(() => {
-      const { later } = require("./dist/lib/sharing/later.js");
-      const before = Object.keys(require.cache);
-      for (const load of Object.values(later)) load();
-      console.log(JSON.stringify(Object.keys(require.cache).filter((file) => !before.includes(file))));
-    }, 500);`;
-  const output = execFileSync(process.execPath, ["-e", script], { cwd: root, encoding: "utf8" });
+    const loaded = () => Object.keys(require.cache);
+    (async () => {
+      await attach("set", { socket: "/nowhere" }).catch(() => {});
+      while (!loaded().some((file) => file.endsWith("/after.js"))) await new Promise(setImmediate);
+      const before = loaded();
+      for (const load of Object.values(require("./dist/lib/sharing/later.js").later)) load();
+      console.log(JSON.stringify(loaded().filter((file) => !before.includes(file))));
+    })();`;
+  const output = execFileSync(process.execPath, ["-e", script], {
+    cwd: root,
+    encoding: "utf8",
+    timeout: 10_000,
+  });
   expect(JSON.parse(output)).toEqual([]);
 });

@@ -14,10 +14,7 @@ function loadClient(): typeof import("./owner-client.js") {
 }
 const loadRehearsal = () => require("./rehearsal.js") as typeof import("./rehearsal.js");
 
-/**
- * What a first attach can do without, in the turn behind it: by the time it is needed, a deployment may have replaced
- * the files.
- */
+/** What a first attach can do without: by the time it is needed, a deployment may have replaced the files. */
 function loadLaterSoon(): void {
   setImmediate(() => {
     try {
@@ -27,11 +24,21 @@ function loadLaterSoon(): void {
   }).unref();
 }
 
+const nothing = () => {};
+
 let attached = false;
+/** Of an attach in the program's first turn: settles with it, without its weights. */
+let firstAttach: Promise<void> | undefined;
+let turnedOver = false;
 /** Settles when there is no rehearsal, or none any more: for whoever counts what this process has open. */
 export const rehearsed = new Promise<void>((settle) => {
   setImmediate(() => {
-    if (attached) return settle();
+    turnedOver = true;
+    if (attached) {
+      // A rehearsal would have loaded the rest. Not beside the attach, which is waited for.
+      firstAttach?.then(loadLaterSoon);
+      return settle();
+    }
     native.rehearseMappings();
     loadClient();
     loadRehearsal()
@@ -55,11 +62,10 @@ export async function attach(name: string, options: AttachOptions = {}): Promise
   const { socket, request, limits } = attachRequest(name, options);
   if (options.driver !== undefined) native.chooseProvider(options.driver);
   limits.signal?.throwIfAborted();
-  const first = !attached;
   attached = true;
   // Loading takes a while, and so does that.
   if (client === undefined) bringUpDriver();
   const attaching = loadClient().clientOf(socket).attach(request, limits);
-  if (first) attaching.then(loadLaterSoon, loadLaterSoon);
+  if (!turnedOver) firstAttach ??= attaching.then(nothing, nothing);
   return attaching;
 }
