@@ -14,14 +14,17 @@ function loadClient(): typeof import("./owner-client.js") {
 }
 const loadRehearsal = () => require("./rehearsal.js") as typeof import("./rehearsal.js");
 
+/** How long a program that attaches in its first turn has for its own start. */
+const startMs = 1000;
+
 /** What a first attach can do without: by the time it is needed, a deployment may have replaced the files. */
 function loadLaterSoon(): void {
-  setImmediate(() => {
+  setTimeout(() => {
     try {
       const { loadLater } = require("./later.js") as typeof import("./later.js");
       loadLater();
     } catch {} // whoever needs it is told
-  }).unref();
+  }, startMs).unref();
 }
 
 const nothing = () => {};
@@ -35,7 +38,7 @@ export const rehearsed = new Promise<void>((settle) => {
   setImmediate(() => {
     turnedOver = true;
     if (attached) {
-      // A rehearsal would have loaded the rest. Not beside the attach, which is waited for.
+      // A rehearsal would have loaded the rest. Not beside the attach, nor what the program does with it first.
       firstAttach?.then(loadLaterSoon);
       return settle();
     }
