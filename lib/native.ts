@@ -522,7 +522,7 @@ export interface NativeAddon {
   openSlab(source: SlabOpening): Promise<NativeMapping>;
   /**
    * From now on, a device whose context comes up has a little memory mapped and unmapped, which a first mapping then need
-   * not pay for: 1 ms of the 150. Not where the context comes up for a mapping.
+   * not pay for. Not where the context comes up for a mapping.
    */
   rehearseMappings(): void;
   /** Has what is granted on a channel of a client opened early. To be called before `startChannel`. */

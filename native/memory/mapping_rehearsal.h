@@ -4,8 +4,8 @@
 namespace cuda_ipc {
 
 // From now on, a device whose context comes up has a little memory mapped and unmapped, as an importer does:
-// on an H100 the first mapping of a process takes 0.2 to 0.3 ms longer than the next, and that takes 1 ms of
-// the 150 that the context does. Not where the context comes up for a mapping.
+// the first mapping of a process takes longer than the next (`npm run bench:attach` prints both), and this is
+// little beside the context. Not where the context comes up for a mapping.
 void rehearse_mappings();
 
 // While it lives, its thread maps in earnest: a context that comes up on it rehearses nothing.

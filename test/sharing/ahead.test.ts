@@ -8,6 +8,7 @@ import { Granting } from "../../dist/lib/sharing/granting.js";
 import { clientOf } from "../../dist/lib/sharing/owner-client.js";
 import { Changes } from "../channel/helpers.js";
 import { type Child, startChild } from "../helpers/child.js";
+import { beforeGrant } from "../helpers/granting.js";
 import { inspect } from "../helpers/inspect.js";
 import { expectMemoryBack, freeMemory } from "../helpers/memory.js";
 import { block, MIB, sharings, someTensors, startOwner } from "../helpers/sharing.js";
@@ -44,17 +45,6 @@ async function askedBy(peer: Child, set: string, changes: object = {}): Promise<
 const types = (messages: Messages) => messages.map(({ type }) => type);
 const inAdvance = ["ahead", "manifest", "attached"];
 const afterwards = ["attached", "manifest"];
-
-/** Makes the owner look at requests for leases as if they came when `work` is done, which sees them first. */
-function beforeGrants(work: () => void): void {
-  const { attach: grant } = Granting.prototype;
-  const spy = vi.spyOn(Granting.prototype, "attach").mockImplementation(function (this: Granting, ...args) {
-    spy.mockRestore();
-    work();
-    return grant.apply(this, args);
-  });
-  onTestFinished(() => spy.mockRestore());
-}
 
 describe.each(sharings)("%s", (sharing) => {
   test("the current version comes ahead, and the grant refers to it", async () => {
@@ -161,7 +151,7 @@ describe.each(sharings)("%s", (sharing) => {
     const refused = vi.fn();
     owner.on("peererror", refused);
     let turned: Promise<unknown> | undefined;
-    beforeGrants(() => {
+    beforeGrant(() => {
       turned = owner.rollback("llm", first.id);
     });
     await using weights = await attach("llm", { socket: owner.socket });
@@ -178,7 +168,7 @@ describe.each(sharings)("%s", (sharing) => {
     const owner = await startOwner();
     const version = await owner.load("llm", someTensors(), { sharing });
     let retired: Promise<void> | undefined;
-    beforeGrants(() => {
+    beforeGrant(() => {
       retired = owner.retire("llm");
     });
     const refused = attach("llm", { socket: owner.socket });
@@ -192,7 +182,7 @@ describe.each(sharings)("%s", (sharing) => {
     const owner = await startOwner();
     const version = await owner.load("llm", someTensors(), { sharing });
     const abort = new AbortController();
-    beforeGrants(() => abort.abort(new Error("enough")));
+    beforeGrant(() => abort.abort(new Error("enough")));
     await expect(attach("llm", { socket: owner.socket, signal: abort.signal })).rejects.toThrow("enough");
     await version.waitForRefCount((count) => count === 0);
   });
@@ -212,7 +202,7 @@ test("what was replaced is unmapped when the attach is done", async () => {
   const owner = await startOwner();
   const first = await owner.load("llm", someTensors(), { pinned: true });
   await owner.load("llm", someTensors(2));
-  beforeGrants(() => void owner.rollback("llm", first.id));
+  beforeGrant(() => void owner.rollback("llm", first.id));
   const replacing = new Changes();
   let [opened, ended, settled] = [0, 0, false];
   let tooEarly: boolean | undefined;

@@ -12,6 +12,7 @@ import { ProcessWatches } from "../../dist/lib/sharing/process-watches.js";
 import { Connection } from "../../dist/lib/wire/connection.js";
 import { type Child, startChild } from "../helpers/child.js";
 import { coded } from "../helpers/errors.js";
+import { beforeGrant, leaveUnanswered } from "../helpers/granting.js";
 import { hostMachine, startHostOwner, startHostWorker } from "../helpers/host.js";
 import { inspect } from "../helpers/inspect.js";
 import { expectMemoryBack, expectMemoryUsed, freeMemory } from "../helpers/memory.js";
@@ -55,17 +56,6 @@ async function giveBack(peer: Child, lease: string): Promise<void> {
   do message = await peer.call("next");
   while (message.type === "closing" || message.type === "retired");
   expect(message).toMatchObject({ type: "released" });
-}
-
-/** Makes the owner look at the next request for a lease as if it came when `work` is done. */
-function beforeGrant(work: () => void): void {
-  const { attach: grant } = Granting.prototype;
-  const spy = vi.spyOn(Granting.prototype, "attach").mockImplementation(function (this: Granting, ...args) {
-    spy.mockRestore();
-    work();
-    return grant.apply(this, args);
-  });
-  onTestFinished(() => spy.mockRestore());
 }
 
 /** Whether it has come to that by the end of whatever the owner has to do already. */
@@ -441,14 +431,7 @@ describe("a worker that is refused gives back what has come ahead", () => {
   test("when its connection has broken before the answer, on another one", async () => {
     const owner = await startOwner();
     const version = await owner.load("llm", someTensors(), ipc);
-    const asked = new Promise<void>((resolve) => {
-      const silence = vi.spyOn(Granting.prototype, "attach").mockImplementation(() => {
-        silence.mockRestore();
-        resolve();
-        return new Promise(() => {});
-      });
-      onTestFinished(() => silence.mockRestore());
-    });
+    const asked = leaveUnanswered();
     const worker = await startWorker();
     const attaching = worker.call<number>("attach", "llm", { socket: owner.socket });
     await asked;
@@ -481,14 +464,7 @@ describe("a worker that is refused gives back what has come ahead", () => {
     const version = await owner.load("llm", someTensors(), ipc);
     const worker = await startWorker();
     await worker.call("release", await worker.call<number>("attach", "llm", { socket: owner.socket }));
-    const asked = new Promise<void>((resolve) => {
-      const silence = vi.spyOn(Granting.prototype, "attach").mockImplementation(() => {
-        silence.mockRestore();
-        resolve();
-        return new Promise(() => {});
-      });
-      onTestFinished(() => silence.mockRestore());
-    });
+    const asked = leaveUnanswered();
     const attaching = worker.call<number>("attach", "llm", { socket: owner.socket });
     await asked;
     const later = await owner.load("llm", someTensors(2), ipc);
@@ -524,13 +500,7 @@ describe("a worker that is refused gives back what has come ahead", () => {
   test("when the thread that has asked is ended", async () => {
     const owner = await startOwner();
     const version = await owner.load("llm", someTensors(), ipc);
-    const asked = new Promise<void>((resolve) => {
-      const silence = vi.spyOn(Granting.prototype, "attach").mockImplementation(() => {
-        resolve();
-        return new Promise(() => {});
-      });
-      onTestFinished(() => silence.mockRestore());
-    });
+    const asked = leaveUnanswered();
     const thread = new Worker(
       `const { workerData } = require("node:worker_threads");
        require(workerData.index).attach("llm", { socket: workerData.socket });`,
