@@ -9,7 +9,8 @@ import { type DeathSample, measureDeaths } from "./attach/deaths.js";
 import { measureLatency, measureRoundTrips, type Sample } from "./attach/latency.js";
 import { plannedBytes, planTensors, writeModel } from "./attach/model.js";
 import { type Options, readOptions } from "./attach/options.js";
-import { aim, deathText, judgeDeaths, judgeLatency, latencyText } from "./attach/report.js";
+import { aim, deathText, judgeDeaths, judgeLatency, latencyText, straightText } from "./attach/report.js";
+import { measureStraight } from "./attach/straight.js";
 import { Child } from "./common/child.js";
 import { summarize } from "./common/statistics.js";
 import { bytesText } from "./common/table.js";
@@ -20,6 +21,7 @@ interface Result {
   loadSeconds: number;
   samples: Sample[];
   roundTrips: number[];
+  straight: number[];
   deaths: DeathSample[];
 }
 
@@ -72,8 +74,10 @@ async function measure(
   const plan = { driver, sharing, bytes: published.bytes, samples: rounds, repeats, ...at };
   const samples = await measureLatency({ ...plan, onRound: onRound("attach, round", rounds) });
   const roundTrips = await measureRoundTrips(at, 200);
+  const straight = await measureStraight(at, rounds);
   progress("");
   say(latencyText(sharing, samples, summarize(roundTrips)));
+  say(straightText(sharing, summarize(straight)));
   const deaths = await measureDeaths(owner, { ...at, kills, onRound: onRound("kill", kills) });
   progress("");
   if (deaths.length > 0) say(`\n${deathText(sharing, deaths)}`);
@@ -84,6 +88,7 @@ async function measure(
     loadSeconds: published.seconds,
     samples,
     roundTrips,
+    straight,
     deaths,
   };
 }

@@ -21,21 +21,47 @@ function definingModule(name) {
   return path.relative(library, found.id);
 }
 
+/** Of the raw layer: whoever asks for one of its names uses CUDA next. */
+const usesCuda = (module) =>
+  path.dirname(module) === "cuda" && !["early-start.js", "handle.js"].includes(path.basename(module));
+const attaching = "sharing/attach.js";
+const owning = "sharing/owner.js";
+const load = (module) => `require("./${packOf(module)}.pack.js").load("${module}")`;
+
 const names = Object.keys(api).sort();
 const lines = names.map((name) => {
   const module = definingModule(name);
-  return `lazy("${name}", () => require("./${packOf(module)}.pack.js").load("${module}").${name});`;
+  const asked = usesCuda(module) ? ", foresee" : module === owning ? ", serves" : "";
+  return `lazy("${name}", () => ${load(module)}.${name}${asked});`;
 });
 writeFileSync(
   entry,
   `"use strict";
 // Generated: see scripts/write-entries.js.
 Object.defineProperty(exports, "__esModule", { value: true });
-function lazy(name, load) {
+// Who uses the raw layer, and then leaves a turn to others, as a rule waits for CUDA: meanwhile attaching is loaded,
+// and rehearsed as where its name was asked for. Not in an owner.
+let foreseen = false;
+let owner = false;
+const serves = () => {
+  owner = true;
+};
+const foresee = () => {
+  if (foreseen) return;
+  foreseen = true;
+  setTimeout(() => {
+    if (owner) return;
+    try {
+      ${load(attaching)};
+    } catch {} // whoever attaches is told
+  }, 0).unref();
+};
+function lazy(name, load, asked) {
   Object.defineProperty(exports, name, {
     configurable: true,
     enumerable: true,
     get() {
+      asked?.();
       const value = load();
       Object.defineProperty(exports, name, { value, enumerable: true });
       return value;

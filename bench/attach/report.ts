@@ -65,6 +65,13 @@ export function latencyText(sharing: string, samples: readonly Sample[], roundTr
   return [table(rows), "", ...lines, "", whereItGoes(sharing, samples, verdicts, roundTrips)].join("\n");
 }
 
+export function straightText(sharing: string, straight: Summary): string {
+  return table([
+    ["attach, ms", "samples", "median", "p10", "p90"],
+    row(`${sharing}, as soon as CUDA is up`, straight),
+  ]);
+}
+
 /** The medians of the parts: the driver's as the floor has them, the library's from step to step. */
 function whereItGoes(
   sharing: string,

@@ -1,5 +1,6 @@
 import { checkContent } from "../attach/content.js";
 import { measureLatency, measureRoundTrips, type Sample } from "../attach/latency.js";
+import { measureStraight } from "../attach/straight.js";
 import type { Bench, Measure } from "../suite/bench.js";
 import { mainSet } from "../suite/dataset.js";
 import type { Labels } from "../suite/results.js";
@@ -23,6 +24,13 @@ export const attach: Measure = {
         const samples = await measureLatency(plan);
         recordAttach(bench, { sharing }, samples);
         recordSteps(bench, { sharing }, samples);
+        bench.record(
+          "cuda-ipc",
+          "attach",
+          "ms",
+          { sharing, kind: "at once" },
+          await measureStraight(at, rounds),
+        );
         bench.record("cuda-ipc", "round trip", "ms", { sharing }, await measureRoundTrips(at, 200));
         await owner.call("retire", sharing);
       }

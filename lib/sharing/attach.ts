@@ -35,7 +35,8 @@ let firstAttach: Promise<void> | undefined;
 let turnedOver = false;
 /** Settles when there is no rehearsal, or none any more: for whoever counts what this process has open. */
 export const rehearsed = new Promise<void>((settle) => {
-  setImmediate(() => {
+  // An immediate that is not to keep the process would wait for the first event, which may be that CUDA is up.
+  setTimeout(() => {
     turnedOver = true;
     if (attached) {
       // A rehearsal would have loaded the rest. Not beside the attach, nor what the program does with it first.
@@ -50,7 +51,7 @@ export const rehearsed = new Promise<void>((settle) => {
       .then(settle);
     // Refused, but compiled by that.
     attach("").catch(() => {});
-  }).unref();
+  }, 0).unref();
 });
 
 /**

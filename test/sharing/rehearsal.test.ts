@@ -12,11 +12,15 @@ function run<T>(program: string, env: NodeJS.ProcessEnv = {}): T {
     const { native } = require("./dist/lib/native.js");
     const turn = () => new Promise(setImmediate);
     const rehearsed = () => Object.keys(require.cache).some((file) => file.endsWith("/rehearsal.js"));
+    const begun = async () => {
+      while (!rehearsed()) await turn();
+    };
     (async () => { ${program} })().then((value) => console.log(JSON.stringify(value)));`;
   const output = execFileSync(process.execPath, ["-e", script], {
     cwd: root,
     encoding: "utf8",
     env: { ...process.env, ...env },
+    timeout: 20_000,
   });
   return JSON.parse(output) as T;
 }
@@ -80,16 +84,51 @@ test("both may go on beside each other, and each to its end", () => {
 });
 
 test("it takes place once there is a turn for it, unless somebody has attached by then", () => {
-  expect(
-    run(`const { attach } = require("./dist/lib/index.js"); await turn(); await turn(); return rehearsed();`),
-  ).toBe(true);
+  expect(run(`const { attach } = require("./dist/lib/index.js"); await begun(); return rehearsed();`)).toBe(
+    true,
+  );
   expect(
     run(`
       const { attach } = require("./dist/lib/index.js");
       await attach("set", { socket: "/nowhere", timeout: 1000 }).catch(() => {});
-      await turn();
+      await require("./dist/lib/sharing/attach.js").rehearsed;
       return rehearsed();`),
   ).toBe(false);
+});
+
+// As one that waits for its CUDA does.
+const waiting = `
+  const { port1, port2 } = new MessageChannel();
+  port1.on("message", () => {});
+  setTimeout(() => {}, 1e6).unref();`;
+
+test("it takes place in a program that waits for one event and has no other", () => {
+  expect(
+    run(`
+      const { attach } = require("./dist/lib/index.js");
+      ${waiting}
+      await require("./dist/lib/sharing/attach.js").rehearsed;
+      port1.close();
+      return rehearsed();`),
+  ).toBe(true);
+});
+
+test.each([
+  ["of the raw layer has been asked for, but not of attaching", "entry.cudaMemGetInfo;", true],
+  ["of the raw layer and an owner's have been asked for", "entry.cudaMemGetInfo; entry.Owner;", false],
+  ["that needs no CUDA has been asked for", "entry.earlyStart; entry.handleFromBase64;", false],
+])("where a name %s", (_, asking, expected) => {
+  expect(
+    run(`
+      const entry = require("./dist/lib/index.js");
+      ${asking}
+      const loaded = () => Object.keys(require.cache).some((file) => file.endsWith("sharing/attach.js"));
+      // Behind what it would be done with.
+      await new Promise((resolve) => setTimeout(resolve, 1));
+      await turn();
+      if (loaded()) await begun();
+      return loaded();`),
+  ).toBe(expected);
 });
 
 // The device's first mapping fails, whosever it is.
@@ -102,11 +141,7 @@ const mapOne = `
     );`;
 
 test.each([
-  [
-    "comes up in a process that may attach is the rehearsal's",
-    `entry.attach; await turn(); await turn();`,
-    "mapped",
-  ],
+  ["comes up in a process that may attach is the rehearsal's", `entry.attach; await begun();`, "mapped"],
   ["comes up in one that does not is its own", "", "ERR_CUDA_IPC_OUT_OF_MEMORY"],
 ])("the first mapping where a context %s", (_, importing, outcome) => {
   expect(
