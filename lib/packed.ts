@@ -21,7 +21,7 @@ const bodies = new Map<string, Body>();
  * Where modules are somebody else's (a test runner's, a bundler's) there is no telling what its cache does. Jest's has
  * this module in it as Node's would, but a plain object.
  */
-const isNodes = require.cache?.[__filename] === module && module instanceof Module;
+export const isNodes = require.cache?.[__filename] === module && module instanceof Module;
 
 /** Adds modules by their files' paths under this folder. */
 export function addBodies(of: Record<string, Body>): void {

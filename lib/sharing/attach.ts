@@ -1,4 +1,5 @@
 import { native } from "../native.js";
+import { isNodes } from "../packed.js";
 import { type AttachOptions, attachRequest } from "./attach-options.js";
 import { bringUpDriver } from "./bring-up.js";
 import type { Weights } from "./weights.js";
@@ -35,6 +36,8 @@ let firstAttach: Promise<void> | undefined;
 let turnedOver = false;
 /** Settles when there is no rehearsal, or none any more: for whoever counts what this process has open. */
 export const rehearsed = new Promise<void>((settle) => {
+  // A test runner takes its modules away when a file's tests are over, and that is when the turn may come.
+  if (!isNodes) return settle();
   // An immediate that is not to keep the process would wait for the first event, which may be that CUDA is up.
   setTimeout(() => {
     turnedOver = true;

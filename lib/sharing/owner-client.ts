@@ -1,10 +1,8 @@
 import { CudaIpcError } from "../errors.js";
 import { type Access, type NativeAddon, native } from "../native.js";
-import type { Mappable } from "../wire/ahead.js";
 import type { ClientConnection, ClientRequestOptions, ReplyTo } from "../wire/client.js";
 import type { RequestMessage, RequestType } from "../wire/messages.js";
-import { timedOut } from "../wire/pending.js";
-import type { TensorColumns } from "../wire/values.js";
+import { AttachAttempt } from "./attach-attempt.js";
 import { attachSteps } from "./attach-steps.js";
 import { Attachment } from "./attachment.js";
 import { Bequest, Debts } from "./bequest.js";
@@ -16,9 +14,8 @@ import type { RefCount } from "./ledger-types.js";
 import type { Lock, LockOptions } from "./lock.js";
 import type { LockClient } from "./lock-client.js";
 import { type Mapper, mapSlabs } from "./map-slabs.js";
-import { openAttached } from "./open-attached.js";
 import { type Dialer, OwnerLink } from "./owner-link.js";
-import { attemptUntil, countdown, isLost, type RequestLimits, withLimits } from "./patience.js";
+import { attemptUntil, countdown, hasCode, isLost, type RequestLimits, withLimits } from "./patience.js";
 import { type LatestOptions, type LeaseService, Weights } from "./weights.js";
 
 export interface AttachRequest {
@@ -166,69 +163,33 @@ export class OwnerClient implements LeaseService {
   }
 
   private async attachNow(request: AttachRequest, limits: RequestLimits, ahead = true): Promise<Weights> {
-    const lease = randomId();
     const left = countdown(limits);
-    // Whoever has given up does not wait for the owner's word on the end either: it may be what he did not get.
-    let patient = true;
-    const end = async (id: string) => {
-      const ended = this.end(id);
-      if (patient) await ended;
+    const attempt = new AttachAttempt(request.access, left, {
+      addon: this.addon,
+      onGranted: (lease) => this.granted.add(lease),
+      onEnd: (lease) => this.end(lease),
+    });
+    const { lease, onReply, onAhead } = attempt;
+    const asking: Asking<"attach"> = {
+      ...left(),
+      ...{ onReply, ...(ahead && { onAhead }) },
+      undo: () => attempt.undo(),
+      borrows: () => attempt.borrows,
     };
-    const within = (manifest: Promise<TensorColumns>) => withLimits(manifest, left(), timedOut);
-    let opening: Promise<Attachment> | undefined;
-    const open = (memory: Mappable, replaced?: Promise<void>) => {
-      const opened = openAttached(memory, { lease, access: request.access, within, onEnd: end }, this.addon);
-      // What it replaces is gone by the time it is here, or is not.
-      opening = replaced === undefined ? opened : opened.finally(() => replaced);
-      opening.catch(() => {});
-    };
-    // One version as a rule: another too where the request went again on another line.
-    const borrowed = new Set<string>();
-    const onAhead = (memory: Mappable) => {
-      if (memory.slabs.some(({ handle }) => handle !== null)) borrowed.add(memory.version.id);
-      open(memory);
-    };
-    const undo = () => {
-      const undone = opening?.then((attachment) => attachment.undo()).catch(() => {});
-      opening = undefined;
-      return undone;
-    };
-    let outdated = false;
-    const onReply = ({ memory, message }: ReplyTo<"attach">) => {
-      attachSteps.tell?.("answered");
-      this.granted.add(lease);
-      outdated = [...borrowed].some((id) => id !== message.version.id);
-      if (memory === undefined) return;
-      // Another version than came ahead, as a rule.
-      if (!outdated) open(memory, undo());
-      else for (const fd of memory.fds) fd.close();
-    };
-    const asking = { ...left(), onReply, undo, borrows: () => borrowed.size > 0, ...(ahead && { onAhead }) };
     const granted = this.request("attach", { ...request, lease }, asking, lease);
     // Where it is not up, that takes longer than all of the rest, and goes on beside it.
     bringUpDriver(this.addon);
     const { line } = await granted;
-    if (outdated) {
+    if (attempt.outdated) {
       // The loan ends with the lease alone, and must not last as long as the weights: they get another lease.
-      const undone = both(undo(), line.undo(lease));
+      const undone = both(attempt.undo(), line.undo(lease));
       this.granted.delete(lease);
       this.giveBack(lease, undone);
       await undone;
       // With nothing ahead: however fast versions follow one another, it gets one.
       return this.attachNow(request, left(), false);
     }
-    let attachment: Attachment;
-    try {
-      attachment = await opening!;
-    } catch (error) {
-      patient = !limits.signal?.aborted && !hasCode(error, "TIMEOUT");
-      await end(lease);
-      throw error;
-    }
-    if (!limits.signal?.aborted) return this.hold(attachment, request.access, line);
-    patient = false;
-    await attachment.end(null);
-    throw limits.signal.reason;
+    return this.hold(await attempt.attachment(limits.signal), request.access, line);
   }
 
   private async retainNow(attachment: Attachment, access: Access, limits: RequestLimits): Promise<Weights> {
@@ -374,10 +335,6 @@ export class OwnerClient implements LeaseService {
 
 function both(one: Promise<void> | undefined, other: Promise<void> | undefined): Promise<void> | undefined {
   return one === undefined ? other : one.then(() => other);
-}
-
-function hasCode(error: unknown, code: string): boolean {
-  return error instanceof CudaIpcError && error.code === `ERR_CUDA_IPC_${code}`;
 }
 
 /** Whether the owner may have done what was asked of it, and may not. */

@@ -76,9 +76,14 @@ export async function attemptUntil<T>(
   }
 }
 
+/** Of a code without its "ERR_CUDA_IPC_". */
+export function hasCode(error: unknown, code: string): boolean {
+  return error instanceof CudaIpcError && error.code === `ERR_CUDA_IPC_${code}`;
+}
+
 /** Whether the connection ended before an answer: at a hand-over, too, and then there is somebody else to ask. */
 export function isLost(error: unknown): boolean {
-  return error instanceof CudaIpcError && error.code === "ERR_CUDA_IPC_CONNECTION_LOST";
+  return hasCode(error, "CONNECTION_LOST");
 }
 
 /** Rejects with the signal's reason. */

@@ -131,6 +131,24 @@ test.each([
   ).toBe(expected);
 });
 
+test("where modules are a test runner's, which takes them away, nothing is loaded behind the program's back", () => {
+  expect(
+    run(`
+      const packed = require.resolve("./dist/lib/packed.js");
+      require.cache[packed].exports = { ...require(packed), isNodes: false };
+      const loaded = (name) => Object.keys(require.cache).some((file) => file.endsWith(name));
+      const entry = require("./dist/lib/index.js");
+      entry.cudaMemGetInfo;
+      // Behind what it would be done with.
+      await new Promise((resolve) => setTimeout(resolve, 1));
+      const foreseen = loaded("sharing/attach.js");
+      entry.attach;
+      await require("./dist/lib/sharing/attach.js").rehearsed;
+      await turn();
+      return [foreseen, rehearsed()];`),
+  ).toEqual([false, false]);
+});
+
 // The device's first mapping fails, whosever it is.
 const firstFails = { CUDA_IPC_DRIVER: "host", CUDA_IPC_HOST_FAULTS: "cuMemMap:1=2" };
 const mapOne = `
