@@ -63,7 +63,7 @@ async function measure(
   folder: string,
   file: string,
 ): Promise<Result> {
-  const { driver, device, samples: rounds, repeats, kills } = options;
+  const { driver, device, samples: rounds, repeats, rested, kills } = options;
   const at = { set: `bench-${sharing}`, socket: path.join(folder, "owner.sock"), device };
   const published = await owner.call("publish", at.set, file, sharing, device);
   say(`\n== ${sharing}: published ${published.tensors} tensors in ${published.seconds.toFixed(2)} s`);
@@ -71,7 +71,7 @@ async function measure(
 
   const onRound = (of: string, count: number) => (round: number) =>
     progress(`${sharing}: ${of} ${round + 1}/${count}`);
-  const plan = { driver, sharing, bytes: published.bytes, samples: rounds, repeats, ...at };
+  const plan = { driver, sharing, bytes: published.bytes, samples: rounds, repeats, rested, ...at };
   const samples = await measureLatency({ ...plan, onRound: onRound("attach, round", rounds) });
   const roundTrips = await measureRoundTrips(at, 200);
   const straight = await measureStraight(at, rounds);

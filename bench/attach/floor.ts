@@ -1,8 +1,12 @@
 import { compilePeer } from "../common/compile.js";
 import { LineProgram } from "../common/line-program.js";
 
+/** "rested": when the process has done nothing for 300 ms. */
+export type SampleKind = "first" | "repeated" | "rested";
+export const restMs = 300;
+
 export interface FloorSample {
-  kind: "first" | "repeated";
+  kind: SampleKind;
   milliseconds: number;
   /** Of `vmm`: import, reserve, map, access. */
   parts?: Record<string, number>;
@@ -32,9 +36,9 @@ export class Floor {
     return floor;
   }
 
-  /** A fresh importer's first attach, and so many more. */
-  async attach(repeats: number): Promise<FloorSample[]> {
-    this.program.send(`attach ${repeats}`);
+  /** A fresh importer's first attach, and so many more of either kind. */
+  async attach(repeats: number, rested: number): Promise<FloorSample[]> {
+    this.program.send(`attach ${repeats} ${rested}`);
     const samples: FloorSample[] = [];
     for (;;) {
       const line = await this.program.read<FloorSample | { event: string }>();

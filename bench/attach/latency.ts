@@ -1,11 +1,12 @@
 import path from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
 import type { WorkerCommands } from "../actors/worker.js";
 import { Child } from "../common/child.js";
-import { Floor } from "./floor.js";
+import { Floor, restMs, type SampleKind } from "./floor.js";
 
 export interface Sample {
   of: "floor" | "attach";
-  kind: "first" | "repeated";
+  kind: SampleKind;
   milliseconds: number;
   detach: number;
   parts?: Record<string, number>;
@@ -21,8 +22,10 @@ export interface LatencyPlan {
   bytes: number;
   /** Fresh processes of each side. */
   samples: number;
-  /** Further attaches in each process. */
+  /** Further attaches in each process, one behind the other. */
   repeats: number;
+  /** And so many, each when both processes have done nothing for a while. */
+  rested?: number;
   onRound?: (round: number) => void;
 }
 
@@ -47,7 +50,8 @@ export async function measureLatency(plan: LatencyPlan): Promise<Sample[]> {
   try {
     const sides = [
       async () => {
-        for (const sample of await floor.attach(plan.repeats)) samples.push({ of: "floor", ...sample });
+        for (const sample of await floor.attach(plan.repeats, plan.rested ?? 0))
+          samples.push({ of: "floor", ...sample });
       },
       async () => samples.push(...(await attachInFreshProcess(plan))),
     ];
@@ -69,13 +73,17 @@ export async function attachInFreshProcess({
   socket,
   device,
   repeats,
-}: Pick<LatencyPlan, "set" | "socket" | "device" | "repeats">): Promise<Sample[]> {
+  rested = 0,
+}: Pick<LatencyPlan, "set" | "socket" | "device" | "repeats" | "rested">): Promise<Sample[]> {
   const samples: Sample[] = [];
   const worker = await startWorker(device);
   try {
-    for (let i = 0; i <= repeats; i++) {
-      const sample = await worker.call("attachAndRelease", set, socket);
-      samples.push({ of: "attach", kind: i === 0 ? "first" : "repeated", ...sample });
+    const add = async (kind: SampleKind) =>
+      samples.push({ of: "attach", kind, ...(await worker.call("attachAndRelease", set, socket)) });
+    for (let i = 0; i <= repeats; i++) await add(i === 0 ? "first" : "repeated");
+    for (let i = 0; i < rested; i++) {
+      await pause(restMs);
+      await add("rested");
     }
     await worker.end();
   } finally {

@@ -9,6 +9,7 @@ export interface Options {
   sharings: ("vmm" | "ipc")[];
   samples: number;
   repeats: number;
+  rested: number;
   kills: number;
   folder: string | undefined;
   json: boolean;
@@ -35,6 +36,7 @@ export function readOptions(argv: readonly string[]): Options {
     .addOption(new Option("--sharing <kind>", "default: both").choices(["vmm", "ipc"]))
     .option("--samples <n>", "fresh processes on each side", whole(1), 12)
     .option("--repeats <n>", "further attaches in each process", whole(0), 20)
+    .option("--rested <n>", "and so many, each after 300 ms of nothing", whole(0), 2)
     .option("--kills <n>", "workers to kill, for each kind of sharing", whole(0), 20)
     .option("--dir <folder>", "where to write the set, and remove it again (default: the temporary folder)")
     .option("--json", "print one JSON object as the last line", false)

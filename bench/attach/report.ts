@@ -1,13 +1,14 @@
 import { type Summary, summarize } from "../common/statistics.js";
 import { milliseconds, table } from "../common/table.js";
 import type { DeathSample } from "./deaths.js";
+import type { SampleKind } from "./floor.js";
 import type { Sample } from "./latency.js";
 
 /** The aim: attach within 1.25 times the floor plus 0.3 ms; the ledger within 5 ms of the pidfd. */
 export const aim = { factor: 1.25, plusMs: 0.3, ledgerMs: 5 };
 
 export interface LatencyVerdict {
-  kind: "first" | "repeated";
+  kind: SampleKind;
   floor: Summary;
   attach: Summary;
   /** Of the medians: attach / floor. */
@@ -26,7 +27,7 @@ export interface DeathVerdict {
 }
 
 export function judgeLatency(samples: readonly Sample[]): LatencyVerdict[] {
-  return (["first", "repeated"] as const)
+  return (["first", "repeated", "rested"] as const)
     .filter((kind) => samples.some((sample) => sample.kind === kind))
     .map((kind) => {
       const floor = summarize(pick(samples, "floor", kind));

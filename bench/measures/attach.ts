@@ -12,7 +12,7 @@ export const attach: Measure = {
   limitSeconds: 150,
   peers: ["floor"],
   async run(bench) {
-    const { samples: rounds, repeats } = bench.profile.attach;
+    const { samples: rounds, repeats, rested } = bench.profile.attach;
     const file = await mainSet(bench);
     await withOwner(bench, async ({ owner, socket }) => {
       for (const sharing of await sharings(bench)) {
@@ -20,7 +20,16 @@ export const attach: Measure = {
         const at = { set: sharing, socket, device: bench.device };
         await checkContent(at, file.path);
         const onRound = (round: number) => bench.step(`${sharing}, round ${round + 1} of ${rounds}`);
-        const plan = { driver: bench.driver, sharing, bytes, samples: rounds, repeats, ...at, onRound };
+        const plan = {
+          driver: bench.driver,
+          sharing,
+          bytes,
+          samples: rounds,
+          repeats,
+          rested,
+          ...at,
+          onRound,
+        };
         const samples = await measureLatency(plan);
         recordAttach(bench, { sharing }, samples);
         recordSteps(bench, { sharing }, samples);
@@ -41,7 +50,7 @@ export const attach: Measure = {
 /** Attaches and detaches of both sides, first and repeated. */
 export function recordAttach(bench: Bench, labels: Labels, samples: readonly Sample[]): void {
   for (const of of ["attach", "floor"] as const) {
-    for (const kind of ["first", "repeated"] as const) {
+    for (const kind of ["first", "repeated", "rested"] as const) {
       const chosen = samples.filter((sample) => sample.of === of && sample.kind === kind);
       if (chosen.length === 0) continue;
       const by = of === "floor" ? "floor" : "cuda-ipc";

@@ -4,17 +4,21 @@
 //
 // starts an exporter, prints {"event":"ready"}, and then takes commands on standard input:
 //
-//   attach REPEATS  a fresh importer brings CUDA up, then imports once ("first") and REPEATS times more
-//   start           a fresh importer goes from its start to its first kernel on the memory
+//   attach REPEATS RESTED  a fresh importer brings CUDA up, then imports once ("first") and REPEATS times
+//   more, and
+//                          RESTED times when it has done nothing for 300 ms
+//   start                  a fresh importer goes from its start to its first kernel on the memory
 //
 // Each sample is one JSON line; {"event":"done"} follows the last of a command. Times are in milliseconds.
 #include <fcntl.h>
 #include <spawn.h>
 #include <sys/wait.h>
 
+#include <chrono>
 #include <iostream>
 #include <sstream>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "clock.h"
@@ -28,6 +32,7 @@ extern char** environ;
 namespace floor_program {
 
 constexpr int kSocket = 3;  // where a role finds its end of the socketpair
+constexpr auto kRest = std::chrono::milliseconds(300);
 
 struct Job {
   std::string driver, sharing;
@@ -57,18 +62,25 @@ int run_exporter(const Job& job) {
   return 0;
 }
 
-int run_importer(const Job& job, int repeats) {
+void import_once(const Job& job, const cu::Table& cuda, cu::CUdevice device, const Ticket& ticket,
+                 const char* kind) {
+  const Import it = import_slab(cuda, device, ticket);
+  verify(cuda, ticket, it);
+  const int64_t detaching = peers::now();
+  undo(cuda, ticket, it);
+  report(job, kind, it, peers::milliseconds(detaching, peers::now()));
+}
+
+int run_importer(const Job& job, int repeats, int rested) {
   const cu::Table& cuda = choose(job.driver);
   FLOOR_CHECK(cuda, cuInit(0));
   const cu::CUdevice device = bring_up_context(cuda, job.device);
   send_token(kSocket);
   const Ticket ticket = receive_ticket(kSocket);
-  for (int i = 0; i <= repeats; ++i) {
-    const Import it = import_slab(cuda, device, ticket);
-    verify(cuda, ticket, it);
-    const int64_t detaching = peers::now();
-    undo(cuda, ticket, it);
-    report(job, i == 0 ? "first" : "repeated", it, peers::milliseconds(detaching, peers::now()));
+  for (int i = 0; i <= repeats; ++i) import_once(job, cuda, device, ticket, i == 0 ? "first" : "repeated");
+  for (int i = 0; i < rested; ++i) {
+    std::this_thread::sleep_for(kRest);
+    import_once(job, cuda, device, ticket, "rested");
   }
   return 0;
 }
@@ -99,7 +111,8 @@ struct Child {
   int socket;
 };
 
-Child start_role(const Job& job, const std::string& role, const std::string& argument) {
+Child start_role(const Job& job, const std::string& role, const std::string& argument,
+                 const std::string& other = "0") {
   int ends[2];
   require(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0, "socketpair");
   posix_spawn_file_actions_t actions;
@@ -109,8 +122,8 @@ Child start_role(const Job& job, const std::string& role, const std::string& arg
   require(given >= 0, "fcntl");
   ::posix_spawn_file_actions_adddup2(&actions, given, kSocket);
   std::vector<std::string> words = {
-      "floor", role, job.driver, job.sharing, std::to_string(job.bytes), std::to_string(job.device),
-      argument};
+      "floor",  role, job.driver, job.sharing, std::to_string(job.bytes), std::to_string(job.device),
+      argument, other};
   std::vector<char*> arguments;
   for (std::string& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);
@@ -144,10 +157,10 @@ int serve(const Job& job) {
   for (std::string line; std::getline(std::cin, line);) {
     std::istringstream words(line);
     std::string command;
-    int repeats = 0;
-    words >> command >> repeats;
+    int repeats = 0, rested = 0;
+    words >> command >> repeats >> rested;
     if (command == "attach") {
-      const Child importer = start_role(job, "importer", std::to_string(repeats));
+      const Child importer = start_role(job, "importer", std::to_string(repeats), std::to_string(rested));
       if (receive_token(importer.socket)) send_ticket(importer.socket, ticket);
       finish(importer, "importer");
     } else if (command == "start") {
@@ -177,7 +190,7 @@ int main(int count, char** words) {
   const char* argument = count > 6 ? words[6] : "0";
   if (role == "serve") return serve(job);
   if (role == "exporter") return run_exporter(job);
-  if (role == "importer") return run_importer(job, std::stoi(argument));
+  if (role == "importer") return run_importer(job, std::stoi(argument), count > 7 ? std::stoi(words[7]) : 0);
   if (role == "starter") return run_starter(job, std::stoll(argument));
   return 2;
 }

@@ -13,7 +13,7 @@ export interface Profile {
   loadThreads: { threads: number[]; rounds: number };
   loadChunks: { chunkBytes: number[]; rounds: number };
   loadCold: { bytes: number; rounds: number };
-  attach: { samples: number; repeats: number; peerConsumers: number; peerRepeats: number };
+  attach: { samples: number; repeats: number; rested: number; peerConsumers: number; peerRepeats: number };
   attachBytes: { bytes: number[]; samples: number; repeats: number };
   attachTensors: { counts: number[]; bytes: number; samples: number; repeats: number };
   attachConcurrent: { workers: number[]; bytes: number; rounds: number };
@@ -32,7 +32,7 @@ const gpu: Profile = {
   loadThreads: { threads: [1, 2, 4, 8, 12], rounds: 3 },
   loadChunks: { chunkBytes: [MiB, 2 * MiB, 4 * MiB, 8 * MiB], rounds: 3 },
   loadCold: { bytes: 2 * GiB, rounds: 3 },
-  attach: { samples: 10, repeats: 20, peerConsumers: 3, peerRepeats: 6 },
+  attach: { samples: 10, repeats: 20, rested: 2, peerConsumers: 3, peerRepeats: 6 },
   attachBytes: { bytes: [2 * MiB, 32 * MiB, 512 * MiB, 4 * GiB, 32 * GiB], samples: 3, repeats: 8 },
   attachTensors: { counts: [1, 10, 100, 1000, 10_000], bytes: 64 * MiB, samples: 3, repeats: 8 },
   attachConcurrent: { workers: [1, 4, 16, 64], bytes: GiB, rounds: 6 },
@@ -52,7 +52,7 @@ const gpuQuick: Profile = {
   loadThreads: { threads: [1, 8, 16], rounds: 3 },
   loadChunks: { chunkBytes: [MiB, 2 * MiB], rounds: 3 },
   loadCold: { bytes: 256 * MiB, rounds: 3 },
-  attach: { samples: 4, repeats: 10, peerConsumers: 3, peerRepeats: 3 },
+  attach: { samples: 4, repeats: 10, rested: 2, peerConsumers: 3, peerRepeats: 3 },
   attachBytes: { bytes: [2 * MiB, GiB], samples: 3, repeats: 5 },
   attachTensors: { counts: [1, 1000], bytes: 16 * MiB, samples: 3, repeats: 5 },
   attachConcurrent: { workers: [1, 8], bytes: 64 * MiB, rounds: 5 },
@@ -73,7 +73,7 @@ const host: Profile = {
   loadThreads: { threads: [1, 2, 4], rounds: 3 },
   loadChunks: { chunkBytes: [256 * KiB, 2 * MiB], rounds: 3 },
   loadCold: { bytes: 64 * MiB, rounds: 3 },
-  attach: { samples: 6, repeats: 10, peerConsumers: 3, peerRepeats: 3 },
+  attach: { samples: 6, repeats: 10, rested: 2, peerConsumers: 3, peerRepeats: 3 },
   attachBytes: { bytes: [2 * MiB, 16 * MiB, 128 * MiB], samples: 3, repeats: 8 },
   attachTensors: { counts: [1, 100, 1000, 10_000], bytes: 16 * MiB, samples: 3, repeats: 8 },
   attachConcurrent: { workers: [1, 4, 16], bytes: 16 * MiB, rounds: 6 },
@@ -93,7 +93,7 @@ const hostQuick: Profile = {
   loadThreads: { threads: [1, 2], rounds: 3 },
   loadChunks: { chunkBytes: [256 * KiB, 2 * MiB], rounds: 3 },
   loadCold: { bytes: 8 * MiB, rounds: 3 },
-  attach: { samples: 3, repeats: 3, peerConsumers: 2, peerRepeats: 2 },
+  attach: { samples: 3, repeats: 3, rested: 1, peerConsumers: 2, peerRepeats: 2 },
   attachBytes: { bytes: [2 * MiB, 8 * MiB], samples: 2, repeats: 3 },
   attachTensors: { counts: [1, 100], bytes: 2 * MiB, samples: 2, repeats: 3 },
   attachConcurrent: { workers: [1, 3], bytes: 2 * MiB, rounds: 3 },
