@@ -39,8 +39,8 @@ writeFileSync(
   `"use strict";
 // Generated: see scripts/write-entries.js.
 Object.defineProperty(exports, "__esModule", { value: true });
-// Who uses the raw layer, and then leaves a turn to others, as a rule waits for CUDA: meanwhile attaching is loaded,
-// and rehearsed as where its name was asked for. Not in an owner, nor where modules are a test runner's.
+// Who uses the raw layer, and then leaves a turn to others, as a rule waits for CUDA, and may attach next: that is loaded
+// and rehearsed meanwhile. Not in an owner, nor where modules are a test runner's.
 let foreseen = false;
 let owner = false;
 const serves = () => {
@@ -49,10 +49,10 @@ const serves = () => {
 const foresee = () => {
   if (foreseen || !require("./packed.js").isNodes) return;
   foreseen = true;
+  const { setTimeout } = require("node:timers");
   setTimeout(() => {
-    if (owner) return;
     try {
-      ${load(attaching)};
+      if (!owner && !${load("native.js")}.native.driverIsUp()) ${load(attaching)}.onlyWhileCudaComesUp();
     } catch {} // whoever attaches is told
   }, 0).unref();
 };

@@ -1,3 +1,4 @@
+import { setTimeout } from "node:timers";
 import { native } from "../native.js";
 import { isNodes } from "../packed.js";
 import { type AttachOptions, attachRequest } from "./attach-options.js";
@@ -34,6 +35,23 @@ let attached = false;
 /** Of an attach in the program's first turn: settles with it, without its weights. */
 let firstAttach: Promise<void> | undefined;
 let turnedOver = false;
+/** Whether a rehearsal would be in the way of what the program does. */
+let over = () => attached;
+
+/** Of a program that has not asked for attaching, and may never: it is rehearsed beside CUDA's coming up alone. */
+export function onlyWhileCudaComesUp(): void {
+  over = () => attached || native.driverIsUp();
+}
+
+async function rehearse(): Promise<void> {
+  native.rehearseMappings();
+  loadClient();
+  const rehearsing = loadRehearsal().rehearse(() => over());
+  // Refused, but compiled by that.
+  attach("").catch(nothing);
+  await rehearsing;
+}
+
 /** Settles when there is no rehearsal, or none any more: for whoever counts what this process has open. */
 export const rehearsed = new Promise<void>((settle) => {
   // A test runner takes its modules away when a file's tests are over, and that is when the turn may come.
@@ -46,14 +64,8 @@ export const rehearsed = new Promise<void>((settle) => {
       firstAttach?.then(loadLaterSoon);
       return settle();
     }
-    native.rehearseMappings();
-    loadClient();
-    loadRehearsal()
-      .rehearse(() => attached)
-      .catch(() => {})
-      .then(settle);
-    // Refused, but compiled by that.
-    attach("").catch(() => {});
+    // What cannot be loaded is told to whoever attaches.
+    rehearse().catch(nothing).then(settle);
   }, 0).unref();
 });
 

@@ -1,3 +1,4 @@
+import { setTimeout } from "node:timers";
 import { type NativeChannel, type NativeMapping, native } from "../native.js";
 import { encodeFrame } from "../wire/encode.js";
 import { FrameDecoder } from "../wire/framing.js";
@@ -21,14 +22,20 @@ const times = 12;
  */
 export async function rehearse(over: () => boolean = () => false): Promise<void> {
   loadLater();
+  await turn();
   const lookOver = manifestRehearsal();
-  for (let n = 0; n < times && !over(); n++) {
+  for (let n = 0; n < times; n++) {
+    await turn();
+    if (over()) return;
     lookOver();
     const { channel, closed } = playedOwner();
     await rehearseAttach(() => channel);
     await closed;
   }
 }
+
+/** The program's, between two pieces of work. It never comes where there is nothing left to do: no process stays for this. */
+const turn = () => new Promise<void>((settle) => setTimeout(settle, 0).unref());
 
 let rehearsals = 0;
 

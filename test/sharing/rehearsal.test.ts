@@ -102,21 +102,62 @@ const waiting = `
   port1.on("message", () => {});
   setTimeout(() => {}, 1e6).unref();`;
 
-test("it takes place in a program that waits for one event and has no other", () => {
+test.each(["attach", "cudaMemGetInfo"])(
+  "it takes place in a program that has asked for %s, waits for one event and has no other",
+  (name) => {
+    expect(
+      run(`
+        require("./dist/lib/index.js").${name};
+        ${waiting}
+        const { attachSteps } = require("./dist/lib/sharing/attach-steps.js");
+        await new Promise((resolve) => {
+          attachSteps.tell = resolve;
+        });
+        port1.close();
+        return rehearsed();`),
+    ).toBe(true);
+  },
+);
+
+test.each(["attach", "cudaMemGetInfo"])("no program that has asked for %s stays for it", (name) => {
+  const rehearsals = run<number>(`
+    require("./dist/lib/index.js").${name};
+    const { attachSteps } = require("./dist/lib/sharing/attach-steps.js");
+    let attaches = 0;
+    attachSteps.tell = (step) => {
+      if (step === "asked") attaches++;
+    };
+    // The program's own end, after the first.
+    const stay = setInterval(() => attaches > 0 && clearInterval(stay), 0);
+    return new Promise(() => process.on("exit", () => console.log(attaches)));`);
+  // An attach and a release, of each.
+  expect(rehearsals).toBeLessThan(8);
+});
+
+test("a program lives on where what it takes cannot be loaded", () => {
   expect(
     run(`
-      const { attach } = require("./dist/lib/index.js");
-      ${waiting}
+      const refused = {
+        get exports() {
+          throw new Error("not there");
+        },
+      };
+      for (const name of ["rehearsal", "later"]) require.cache[require.resolve(\`./dist/lib/sharing/\${name}.js\`)] = refused;
+      const entry = require("./dist/lib/index.js");
+      entry.cudaMemGetInfo;
+      entry.attach;
+      const stay = setInterval(() => {}, 1000);
       await require("./dist/lib/sharing/attach.js").rehearsed;
-      port1.close();
-      return rehearsed();`),
-  ).toBe(true);
+      clearInterval(stay);
+      return "alive";`),
+  ).toBe("alive");
 });
 
 test.each([
   ["of the raw layer has been asked for, but not of attaching", "entry.cudaMemGetInfo;", true],
   ["of the raw layer and an owner's have been asked for", "entry.cudaMemGetInfo; entry.Owner;", false],
   ["that needs no CUDA has been asked for", "entry.earlyStart; entry.handleFromBase64;", false],
+  ["of the raw layer has been asked for, and used by then", "await entry.cudaGetDeviceCount();", false],
 ])("where a name %s", (_, asking, expected) => {
   expect(
     run(`
