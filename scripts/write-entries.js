@@ -52,7 +52,7 @@ const foresee = () => {
   const { setTimeout } = require("node:timers");
   setTimeout(() => {
     try {
-      if (!owner && !${load("native.js")}.native.driverIsUp()) ${load(attaching)}.onlyWhileCudaComesUp();
+      if (!owner) ${load(attaching)};
     } catch {} // whoever attaches is told
   }, 0).unref();
 };

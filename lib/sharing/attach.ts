@@ -35,18 +35,11 @@ let attached = false;
 /** Of an attach in the program's first turn: settles with it, without its weights. */
 let firstAttach: Promise<void> | undefined;
 let turnedOver = false;
-/** Whether a rehearsal would be in the way of what the program does. */
-let over = () => attached;
-
-/** Of a program that has not asked for attaching, and may never: it is rehearsed beside CUDA's coming up alone. */
-export function onlyWhileCudaComesUp(): void {
-  over = () => attached || native.driverIsUp();
-}
 
 async function rehearse(): Promise<void> {
   native.rehearseMappings();
   loadClient();
-  const rehearsing = loadRehearsal().rehearse(() => over());
+  const rehearsing = loadRehearsal().rehearse(() => attached);
   // Refused, but compiled by that.
   attach("").catch(nothing);
   await rehearsing;

@@ -157,7 +157,6 @@ test.each([
   ["of the raw layer has been asked for, but not of attaching", "entry.cudaMemGetInfo;", true],
   ["of the raw layer and an owner's have been asked for", "entry.cudaMemGetInfo; entry.Owner;", false],
   ["that needs no CUDA has been asked for", "entry.earlyStart; entry.handleFromBase64;", false],
-  ["of the raw layer has been asked for, and used by then", "await entry.cudaGetDeviceCount();", false],
 ])("where a name %s", (_, asking, expected) => {
   expect(
     run(`
