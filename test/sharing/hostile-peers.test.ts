@@ -95,13 +95,11 @@ describe("messages out of order", () => {
     const { owner, peer } = await connectedPeer();
     await peer.call("hello");
     await peer.call("requestAttach", "llm");
+    const next = async () => (await peer.call<{ type: string }>("next")).type;
+    // One by one: Node reads nothing behind a message with descriptors when the connection has been closed by then.
+    expect([await next(), await next(), await next()]).toEqual(["welcome", "attached", "manifest"]);
     await peer.call("hello");
-    expect((await peer.call<{ type: string }[]>("rest")).map(({ type }) => type)).toEqual([
-      "welcome",
-      "attached",
-      "manifest",
-      "error",
-    ]);
+    expect((await peer.call<{ type: string }[]>("rest")).map(({ type }) => type)).toEqual(["error"]);
     await owner.current("llm")!.waitForRefCount((count) => count === 0);
     await expectAlive(owner);
   });
