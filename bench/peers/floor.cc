@@ -31,8 +31,8 @@ extern char** environ;
 
 namespace floor_program {
 
-constexpr int kSocket = 3;  // where a role finds its end of the socketpair
-constexpr auto kRest = std::chrono::milliseconds(300);
+constexpr int kSocket = 3;                              // where a role finds its end of the socketpair
+constexpr auto kRest = std::chrono::milliseconds(300);  // as restMs in ../attach/floor.ts
 
 struct Job {
   std::string driver, sharing;
