@@ -188,6 +188,27 @@ export interface NativeMapping {
   close(after?: NativeStream | NativeEvent | null): Promise<void>;
 }
 
+/** One tensor of a `NativeManifest`. */
+export interface NativeManifestEntry {
+  name: string;
+  dtype: string;
+  shape: number[];
+  /** Index into the version's slabs. */
+  slab: number;
+  offset: number;
+  bytes: number;
+}
+
+/** The tensors of a version, as an owner lists them: all of them have been checked, none is an object before it is asked for. */
+export interface NativeManifest {
+  readonly size: number;
+  has(name: string): boolean;
+  get(name: string): NativeManifestEntry | undefined;
+  /** In the order of the version's source. */
+  names(): string[];
+  tensors(): NativeManifestEntry[];
+}
+
 /** What is needed to map a slab; see `openSlab`. */
 export interface SlabOpening {
   /** 16 bytes. */
@@ -510,6 +531,13 @@ export interface NativeAddon {
   loadModule(device: number, image: Uint8Array): Promise<NativeModule>;
   /** One module per process and device, never unloaded. ERR_CUDA_IPC_KERNELS_NOT_BUILT where there is none. */
   loadBuiltinModule(device: number): Promise<NativeModule>;
+
+  // manifest.cc
+  /**
+   * Reads a manifest file, which stays the caller's, and holds it against the version's slabs: their bytes. Throws
+   * ERR_CUDA_IPC_PROTOCOL, with what is wrong, and the name of the tensor in `details`.
+   */
+  openManifest(file: NativeFd, slabs: readonly number[]): NativeManifest;
 
   // slab.cc
   createSlab(options: { id: Buffer; device: number; bytes: number; sharing: Sharing }): Promise<NativeSlab>;

@@ -45,6 +45,10 @@ export function planLoad(
   const byDevice = new Map<number, TensorSource[]>();
   const slabOf = new Map<TensorSource, number>();
   for (const tensor of source.tensors) {
+    // Workers know names by their UTF-8 form.
+    if (/\p{Surrogate}/u.test(tensor.name)) {
+      throw invalidArgument("the name of a tensor", "a string without unpaired surrogates", tensor.name);
+    }
     const device = typeof placement === "function" ? placement(tensor) : placement;
     if (!Number.isSafeInteger(device) || device < 0) {
       throw invalidArgument("device", "the ordinal of a device", device);

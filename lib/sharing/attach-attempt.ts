@@ -1,18 +1,14 @@
 import type { Access } from "../native.js";
-import type { Mappable } from "../wire/ahead.js";
+import { closeAll, type Mappable } from "../wire/ahead.js";
 import type { ReplyTo } from "../wire/client.js";
-import { timedOut } from "../wire/pending.js";
-import type { TensorColumns } from "../wire/values.js";
 import { attachSteps } from "./attach-steps.js";
 import type { Attachment } from "./attachment.js";
 import { randomId } from "./ids.js";
-import type { Mapper } from "./map-slabs.js";
-import { openAttached } from "./open-attached.js";
-import { hasCode, type RequestLimits, withLimits } from "./patience.js";
+import { type AttachedOpener, openAttached } from "./open-attached.js";
 
 /** What an attempt has of its client. */
 export interface AttemptContext {
-  readonly addon: Mapper;
+  readonly addon: AttachedOpener;
   /** The owner counts the lease. */
   onGranted(lease: string): void;
   /** Tells the owner that the lease has ended, when its memory is unmapped. */
@@ -34,7 +30,6 @@ export class AttachAttempt {
 
   constructor(
     private readonly access: Access,
-    private readonly left: () => RequestLimits,
     private readonly context: AttemptContext,
   ) {}
 
@@ -61,7 +56,7 @@ export class AttachAttempt {
     if (memory === undefined) return;
     // Another version than came ahead, as a rule.
     if (!this.outdated) this.open(memory, this.undo());
-    else for (const fd of memory.fds) fd.close();
+    else closeAll(memory);
   };
 
   /** Unmaps what is mapped, or will be; undefined where nothing is. Never rejects. */
@@ -77,7 +72,7 @@ export class AttachAttempt {
     try {
       attachment = await this.opening!;
     } catch (error) {
-      this.patient = !signal?.aborted && !hasCode(error, "TIMEOUT");
+      this.patient = !signal?.aborted;
       await this.end(this.lease);
       throw error;
     }
@@ -89,9 +84,8 @@ export class AttachAttempt {
 
   private open(memory: Mappable, replaced?: Promise<void>): void {
     const { lease, access, context } = this;
-    const within = (manifest: Promise<TensorColumns>) => withLimits(manifest, this.left(), timedOut);
     const onEnd = (id: string) => this.end(id);
-    const opened = openAttached(memory, { lease, access, within, onEnd }, context.addon);
+    const opened = openAttached(memory, { lease, access, onEnd }, context.addon);
     // What it replaces is gone by the time it is here, or is not.
     this.opening = replaced === undefined ? opened : opened.finally(() => replaced);
     this.opening.catch(() => {});

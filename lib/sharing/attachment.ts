@@ -16,6 +16,16 @@ export interface VersionFacts {
   readonly checksum: string;
 }
 
+/** The tensors of a version. */
+export interface TensorList {
+  readonly size: number;
+  has(name: string): boolean;
+  get(name: string): TensorEntry | undefined;
+  /** In the order of the version's source. */
+  names(): string[];
+  tensors(): TensorEntry[];
+}
+
 /** One slab as this process has it mapped. */
 export interface AttachedSlab {
   readonly id: string;
@@ -47,7 +57,7 @@ export class Attachment {
     readonly lease: string,
     readonly version: VersionFacts,
     readonly slabs: readonly AttachedSlab[],
-    readonly tensors: ReadonlyMap<string, TensorEntry>,
+    readonly tensors: TensorList,
     /** Tells the owner; called once, after the memory is unmapped. */
     private readonly onEnd: (lease: string) => Promise<void>,
   ) {}
@@ -59,10 +69,11 @@ export class Attachment {
   /** The ranges of device memory that the version's identity covers, slab by slab. */
   contents(): { device: number; pointer: bigint; bytes: number }[] {
     const { contentBytes } = later.identity();
+    const tensors = this.tensors.tensors();
     return this.slabs.map(({ device, mapping }, index) => ({
       device,
       pointer: mapping.devicePointer,
-      bytes: contentBytes(this.tensors.values(), index),
+      bytes: contentBytes(tensors, index),
     }));
   }
 

@@ -7,6 +7,7 @@ import type { StoredVersion } from "../wire/changes.js";
 import type { VersionFacts } from "./attachment.js";
 import type { Effects, Ledger } from "./ledger.js";
 import { manifestDigest } from "./manifest-digest.js";
+import { closeManifestFile } from "./manifest-file.js";
 import type { StateLog } from "./state-log.js";
 import { storedVersion } from "./stored-version.js";
 
@@ -199,6 +200,7 @@ export class Catalog extends EventEmitter<CatalogEvents> {
 
   private close(entry: CatalogEntry): void {
     const { id } = entry;
+    closeManifestFile(entry);
     const work = Promise.allSettled(entry.slabs.map(closeSlab)).then((results) => {
       this.handingBack.delete(work);
       for (const result of results) if (result.status === "rejected") this.emit("error", result.reason);

@@ -3,7 +3,7 @@ import { maxLeasesPerRequest } from "../wire/limits.js";
 import type { RequestMessage } from "../wire/messages.js";
 import type { Answer } from "../wire/server.js";
 import type { Catalog, CatalogEntry } from "./catalog.js";
-import { descriptors, granted, grantedAhead, manifestOf } from "./grant.js";
+import { descriptors, granted, grantedAhead } from "./grant.js";
 import type { Ledger } from "./ledger.js";
 import { noSet, noVersion } from "./ledger-errors.js";
 import { ownerDied, type Recovery } from "./recovery.js";
@@ -59,7 +59,7 @@ export class Granting {
       );
     }
     const inAdvance = ahead?.version === entry.id;
-    const following = inAdvance ? undefined : manifestOf(entry);
+    const fds = inAdvance ? undefined : descriptors(entry);
     const { fresh, ...effects } = ledger.grant(
       { lease: request.lease, version: entry.id, connection: session },
       Date.now(),
@@ -72,7 +72,7 @@ export class Granting {
     }
     const onUnsent = () => catalog.apply(ledger.release([request.lease], session));
     if (inAdvance) return { body: grantedAhead(request.lease, entry), onUnsent };
-    return { body: granted(request.lease, entry), fds: descriptors(entry), following, onUnsent };
+    return { body: granted(request.lease, entry), fds, onUnsent };
   }
 
   /** One more lease on what the process holds already. */

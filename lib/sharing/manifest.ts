@@ -1,8 +1,10 @@
 import { CudaIpcError } from "../errors.js";
 import { type Dtype, isDtype, tensorBytes } from "../formats/dtypes.js";
 import type { TensorEntry } from "../loading/plan.js";
-import type { UncheckedColumns } from "../wire/values.js";
+import type { TensorColumns } from "../wire/values.js";
 
+/** Of the columns nothing is taken for granted. */
+export type UncheckedColumns = { readonly [K in keyof TensorColumns]: readonly unknown[] };
 type SlabSize = { readonly bytes: number };
 
 /**

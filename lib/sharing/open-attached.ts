@@ -1,37 +1,39 @@
-import type { Access } from "../native.js";
-import type { Mappable } from "../wire/ahead.js";
-import type { TensorColumns } from "../wire/values.js";
+import type { Access, NativeAddon } from "../native.js";
+import { closeAll, type Mappable } from "../wire/ahead.js";
 import { attachSteps } from "./attach-steps.js";
-import { Attachment } from "./attachment.js";
-import { checkManifest } from "./manifest.js";
+import { Attachment, type TensorList } from "./attachment.js";
 import { type Mapper, mapSlabs, type OpenSlab, slabSources } from "./map-slabs.js";
 
 /** What an attachment is made of, beside the memory. */
 export interface Opening {
   readonly lease: string;
   readonly access: Access;
-  /** How long the manifest is waited for. */
-  within(manifest: Promise<TensorColumns>): Promise<TensorColumns>;
   onEnd(lease: string): Promise<void>;
 }
 
+/** What it uses of the addon: another one in a rehearsal. */
+export type AttachedOpener = Mapper & Pick<NativeAddon, "openManifest">;
+
 /**
  * Maps what an owner has granted, or will: the driver is at work when this returns, and the tensors are looked over
- * beside it, when they have come. Takes the descriptors over; after a failure nothing of it is mapped or open.
+ * beside it. Takes the descriptors over; after a failure nothing of it is mapped or open.
  */
 export async function openAttached(
   { version, slabs, fds, manifest, grants }: Mappable,
-  { lease, access, within, onEnd }: Opening,
-  mapper: Mapper,
+  { lease, access, onEnd }: Opening,
+  addon: AttachedOpener,
 ): Promise<Attachment> {
   try {
     // As a rule it was begun when its frame arrived, and goes on.
-    const open: OpenSlab = (source, index) => grants?.open(lease, index, source) ?? mapper.openSlab(source);
+    const open: OpenSlab = (source, index) => grants?.open(lease, index, source) ?? addon.openSlab(source);
     const mapping = mapSlabs(slabSources(slabs, fds), access, open).finally(() => grants?.end(lease));
     mapping.catch(() => {});
     attachSteps.tell?.("mapping");
     try {
-      const tensors = checkManifest(await within(manifest), slabs);
+      const sizes = slabs.map(({ bytes }) => bytes);
+      // Of a dtype that is not known it would not have been opened.
+      const tensors = addon.openManifest(manifest, sizes) as TensorList;
+      manifest.close();
       attachSteps.tell?.("checked");
       const mapped = await mapping;
       attachSteps.tell?.("mapped");
@@ -43,7 +45,7 @@ export async function openAttached(
       throw error;
     }
   } catch (error) {
-    for (const fd of fds) fd.close();
+    closeAll({ fds, manifest });
     throw error;
   }
 }

@@ -13,7 +13,8 @@ import { later } from "./later.js";
 import type { RefCount } from "./ledger-types.js";
 import type { Lock, LockOptions } from "./lock.js";
 import type { LockClient } from "./lock-client.js";
-import { type Mapper, mapSlabs } from "./map-slabs.js";
+import { mapSlabs } from "./map-slabs.js";
+import type { AttachedOpener } from "./open-attached.js";
 import { type Dialer, OwnerLink } from "./owner-link.js";
 import { attemptUntil, countdown, hasCode, isLost, type RequestLimits, withLimits } from "./patience.js";
 import { type LatestOptions, type LeaseService, Weights } from "./weights.js";
@@ -39,7 +40,7 @@ interface Asking<K extends RequestType>
 }
 
 /** What an attach uses of the addon: another one in a rehearsal. */
-export type AttachAddon = Dialer & Mapper & Pick<NativeAddon, "driverIsUp" | "devices" | "testament">;
+export type AttachAddon = Dialer & AttachedOpener & Pick<NativeAddon, "driverIsUp" | "devices" | "testament">;
 
 /** How long the end of a lease waits for the owner's word; the memory is unmapped by then. */
 const releaseMs = 2000;
@@ -164,7 +165,7 @@ export class OwnerClient implements LeaseService {
 
   private async attachNow(request: AttachRequest, limits: RequestLimits, ahead = true): Promise<Weights> {
     const left = countdown(limits);
-    const attempt = new AttachAttempt(request.access, left, {
+    const attempt = new AttachAttempt(request.access, {
       addon: this.addon,
       onGranted: (lease) => this.granted.add(lease),
       onEnd: (lease) => this.end(lease),

@@ -2,6 +2,7 @@ import { CudaIpcError } from "../errors.js";
 import { loadersGone } from "../loading/load.js";
 import { closeSlab } from "../loading/owned-slab.js";
 import { leasesHeld } from "./leases-held.js";
+import { closeManifestFile } from "./manifest-file.js";
 import type { OwnerJournal } from "./owner-journal.js";
 import type { CloseOptions } from "./owner-options.js";
 import type { OwnerServer } from "./owner-server.js";
@@ -109,6 +110,8 @@ export class OwnerEnding {
   }
 
   private async closeSlabs(): Promise<void> {
-    await Promise.all(this.owner.parts.catalog.list().flatMap((entry) => entry.slabs.map(closeSlab)));
+    const entries = this.owner.parts.catalog.list();
+    for (const entry of entries) closeManifestFile(entry);
+    await Promise.all(entries.flatMap((entry) => entry.slabs.map(closeSlab)));
   }
 }

@@ -1,6 +1,8 @@
 import type { TensorEntry } from "../loading/plan.js";
 import { type NativeFd, type NativeFileLock, native } from "../native.js";
+import type { Catalog } from "./catalog.js";
 import { randomId } from "./ids.js";
+import { closeManifestFile } from "./manifest-file.js";
 import { OwnerServer } from "./owner-server.js";
 import { newOwnerParts } from "./owner-state.js";
 import { rehearseAttach, rehearsedSet, rehearsedTensors } from "./rehearsal.js";
@@ -27,7 +29,7 @@ export async function rehearseServing(signal: AbortSignal): Promise<void> {
 
 /** By a server that has never seen this process before. */
 async function serveOne(memory: NativeFd): Promise<void> {
-  const server = play(memory);
+  const { server, catalog } = play(memory);
   server.shelf.fill();
   try {
     await rehearseAttach(() => {
@@ -37,10 +39,11 @@ async function serveOne(memory: NativeFd): Promise<void> {
     });
   } finally {
     server.close();
+    catalog.list().forEach(closeManifestFile);
   }
 }
 
-function play(fd: NativeFd): OwnerServer {
+function play(fd: NativeFd): { server: OwnerServer; catalog: Catalog } {
   const parts = newOwnerParts(undefined);
   const slab = { id: randomId(), device: "0", bytes, sharing: "vmm" as const, fd };
   const facts = { id: randomId(), set: rehearsedSet, writable: false, pinned: false, source: "" };
@@ -65,11 +68,12 @@ function play(fd: NativeFd): OwnerServer {
       letGo: never,
     },
   });
-  return new OwnerServer(randomId(), parts.ledger, parts.catalog, {
+  const server = new OwnerServer(randomId(), parts.ledger, parts.catalog, {
     allowUids: [process.getuid?.() ?? 0],
     connections: 1,
     locks: parts.locks,
     succession,
     onPeerError: () => {},
   });
+  return { server, catalog: parts.catalog };
 }

@@ -3,9 +3,8 @@ import { closeSlab } from "../loading/owned-slab.js";
 import type { TensorEntry } from "../loading/plan.js";
 import type { WeightsInput } from "../loading/source.js";
 import type { Catalog, CatalogEntry } from "./catalog.js";
-import { manifestOf } from "./grant.js";
 import { randomId } from "./ids.js";
-import { manifestDigest } from "./manifest-digest.js";
+import { checkedManifestDigest } from "./manifest-digest.js";
 import { explainNoRoom } from "./no-room.js";
 import { isUnchanged, originOf } from "./origin.js";
 import type { LoadOptions } from "./owner-options.js";
@@ -54,9 +53,7 @@ export class Publisher {
       const id = randomId();
       let manifest: string | undefined;
       const onTensors = (tensors: readonly TensorEntry[]) => {
-        // Too long a list of tensors fails here, and not every attach.
-        manifestOf({ id, set: name, tensors });
-        manifest = manifestDigest(tensors);
+        manifest = checkedManifestDigest(name, tensors);
       };
       const loaded = await loadWeights(source, { ...options, loading, signal, onTensors }).catch((error) => {
         throw explainNoRoom(error, name, catalog.list());

@@ -1,14 +1,13 @@
 import { setTimeout } from "node:timers";
-import { type NativeChannel, type NativeMapping, native } from "../native.js";
+import { type NativeChannel, type NativeFd, type NativeMapping, native } from "../native.js";
 import { encodeFrame } from "../wire/encode.js";
 import { FrameDecoder } from "../wire/framing.js";
 import { protocolVersion } from "../wire/limits.js";
-import { packTensors } from "../wire/manifest.js";
+import { encodeManifest } from "../wire/manifest-file.js";
 import type { Body, ClientMessage, OwnerMessages } from "../wire/messages.js";
 import { attachRequest } from "./attach-options.js";
 import { randomId } from "./ids.js";
 import { loadLater } from "./later.js";
-import { manifestRehearsal } from "./manifest-rehearsal.js";
 import { type AttachAddon, clientOf, forgetClient } from "./owner-client.js";
 import { software } from "./software.js";
 
@@ -23,14 +22,17 @@ const times = 12;
 export async function rehearse(over: () => boolean = () => false): Promise<void> {
   loadLater();
   await turn();
-  const lookOver = manifestRehearsal();
-  for (let n = 0; n < times; n++) {
-    await turn();
-    if (over()) return;
-    lookOver();
-    const { channel, closed } = playedOwner();
-    await rehearseAttach(() => channel);
-    await closed;
+  const manifest = native.createSealedMemfd("cuda-ipc rehearsal", encodeManifest(rehearsedTensors));
+  try {
+    for (let n = 0; n < times; n++) {
+      await turn();
+      if (over()) return;
+      const { channel, closed } = playedOwner(manifest);
+      await rehearseAttach(() => channel);
+      await closed;
+    }
+  } finally {
+    manifest.close();
   }
 }
 
@@ -60,6 +62,7 @@ export async function rehearseAttach(dial: () => NativeChannel): Promise<void> {
     connect: native.connect,
     startChannel: native.startChannel,
     watchGrants: () => native.watchGrants(elsewhere),
+    openManifest: native.openManifest,
     testament: native.testament,
     chosenProvider: native.chosenProvider,
     driverIsUp: () => true,
@@ -79,12 +82,15 @@ export async function rehearseAttach(dial: () => NativeChannel): Promise<void> {
 }
 
 /** A connection to somebody in this thread who answers as an owner does. */
-function playedOwner(): { channel: NativeChannel; closed: Promise<void> } {
+function playedOwner(manifest: NativeFd): { channel: NativeChannel; closed: Promise<void> } {
   const [near, fd] = native.socketPair();
   const far = native.adoptChannel(fd);
   const heard = new FrameDecoder();
   const answer = (message: ClientMessage) => {
-    for (const reply of repliesTo(message)) far.send(encodeFrame({ fds: 0, ...reply }));
+    for (const reply of repliesTo(message)) {
+      const fds = reply.type === "ahead" ? [manifest] : [];
+      far.send(encodeFrame({ fds: fds.length, ...reply }), fds);
+    }
   };
   const hear = (chunk: Buffer) => {
     try {
@@ -112,7 +118,7 @@ export const rehearsedTensors = Array.from({ length: 64 }, (_, n) => ({
 
 type Answer<K extends keyof OwnerMessages> = { type: K } & Body<OwnerMessages[K]>;
 
-function repliesTo(message: ClientMessage): object[] {
+function repliesTo(message: ClientMessage): { type: string }[] {
   switch (message.type) {
     case "hello": {
       const welcome: Answer<"welcome"> = {
@@ -136,16 +142,11 @@ function repliesTo(message: ClientMessage): object[] {
         version,
         slabs: [{ id: randomId(), device: "0", bytes, sharing: "ipc", handle: `${"A".repeat(86)}==` }],
       };
-      const manifest: Answer<"manifest"> = {
-        type: "manifest",
-        version: version.id,
-        tensors: packTensors(rehearsedTensors),
-      };
       const attached: Answer<"attached"> = {
         type: "attached",
         ...{ re: message.id, lease: message.lease, version, slabs: [], ahead: true },
       };
-      return [ahead, manifest, attached];
+      return [ahead, attached];
     }
     case "release": {
       const released: Answer<"released"> = { type: "released", re: message.id, ended: 1 };

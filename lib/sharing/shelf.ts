@@ -40,12 +40,12 @@ export class Shelf {
     if (entry.presence !== "present" || this.catalog.current(set) !== entry) return;
     this.withdraw(set);
     try {
-      const { frames, fds } = aheadOf(entry);
+      const { frame, fds } = aheadOf(entry);
       // Nothing else keeps `ipc` memory while a worker that has not been granted anything has it open.
       const provider = entry.sharing === "ipc" ? native.chosenProvider() : undefined;
-      this.native.put(set, id, checksum, frames, fds, provider);
+      this.native.put(set, id, checksum, frame, fds, provider);
     } catch {
-      // Its list of tensors is too long for a frame: whoever attaches is told that.
+      // No descriptor is left for the list of its tensors: whoever attaches is told that, if it is so still.
     }
   }
 

@@ -103,7 +103,7 @@ export class Weights extends EventEmitter<WeightsEvents> implements AsyncDisposa
   }
 
   names(): string[] {
-    return [...this.attachment.tensors.keys()];
+    return this.attachment.tensors.names();
   }
 
   has(name: string): boolean {
@@ -129,7 +129,7 @@ export class Weights extends EventEmitter<WeightsEvents> implements AsyncDisposa
   }
 
   *tensors(): IterableIterator<Tensor> {
-    for (const name of this.attachment.tensors.keys()) yield this.tensor(name);
+    for (const name of this.names()) yield this.tensor(name);
   }
 
   /**
@@ -144,7 +144,7 @@ export class Weights extends EventEmitter<WeightsEvents> implements AsyncDisposa
           .map(({ device, pointer, bytes }) => native.checksum(device, pointer, bytes)),
       ),
     );
-    return later.identity().contentChecksum([...this.attachment.tensors.values()], checksums);
+    return later.identity().contentChecksum(this.attachment.tensors.tensors(), checksums);
   }
 
   /** The owner's count of leases on this version; `exact` is false while the owner is recovering. */

@@ -1,7 +1,7 @@
 import { CudaIpcError } from "../errors.js";
 import type { NativeFd, NativeGrants } from "../native.js";
 import type { OwnerMessages } from "./messages.js";
-import type { SlabInfo, TensorColumns, VersionInfo } from "./values.js";
+import type { SlabInfo, VersionInfo } from "./values.js";
 
 /** What it takes to map a version. Whoever gets it owns the descriptors. */
 export interface Mappable {
@@ -9,8 +9,8 @@ export interface Mappable {
   readonly slabs: readonly SlabInfo[];
   /** One for each `vmm` slab, in their order. */
   readonly fds: readonly NativeFd[];
-  /** Comes behind it, and is waited for apart. Rejects when the connection is lost before. */
-  readonly manifest: Promise<TensorColumns>;
+  /** The manifest file: the list of the tensors, not looked into yet. */
+  readonly manifest: NativeFd;
   /** Where its slabs may have been opened already. */
   readonly grants: NativeGrants | undefined;
 }
@@ -30,12 +30,12 @@ export class AwaitedAhead {
   /** Takes it in; throws ERR_CUDA_IPC_PROTOCOL, with the descriptors closed, when there is one already. */
   receive(ahead: Mappable): void {
     if (this.came !== undefined) {
-      for (const fd of ahead.fds) fd.close();
+      closeAll(ahead);
       throw violation("The owner sends a second ahead to one request.");
     }
     this.came = ahead.version;
     if (this.tell !== undefined) this.tell(ahead);
-    else for (const fd of ahead.fds) fd.close();
+    else closeAll(ahead);
   }
 
   /** The request has been given up: nobody takes what still comes. */
@@ -51,10 +51,18 @@ export class AwaitedAhead {
   }
 }
 
+/** Of what nobody maps. */
+export function closeAll({ fds, manifest }: Pick<Mappable, "fds" | "manifest">): void {
+  for (const fd of fds) fd.close();
+  manifest.close();
+}
+
 /** What is wrong with slabs and the number of descriptors that came with them. */
 export function slabMisfit(slabs: readonly SlabInfo[], fds: number): string | undefined {
   const vmm = slabs.filter(({ sharing }) => sharing === "vmm");
-  if (vmm.length !== fds) return `describes ${vmm.length} vmm slabs and carries ${fds} descriptors`;
+  if (vmm.length + 1 !== fds) {
+    return `describes ${vmm.length} vmm slabs and a manifest, and carries ${fds} descriptors`;
+  }
   const wrong = slabs.find(({ sharing, handle }) => (handle === null) !== (sharing === "vmm"));
   return wrong && `describes a slab of ${wrong.sharing} with ${wrong.handle === null ? "no" : "a"} handle`;
 }

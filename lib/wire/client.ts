@@ -17,7 +17,7 @@ import type {
 } from "./messages.js";
 import { PendingRequests, type Reply, type SendOptions } from "./pending.js";
 import { replyTypes } from "./replies.js";
-import type { SlabInfo, TensorColumns, VersionInfo } from "./values.js";
+import type { SlabInfo, VersionInfo } from "./values.js";
 
 /** Undefined where all of it has come ahead. */
 interface BesideGrant {
@@ -32,12 +32,6 @@ export interface ClientRequestOptions<K extends RequestType> extends SendOptions
   onReply?: (reply: ReplyTo<K>) => void;
   /** Of an attach: has the memory sent ahead of the reply, unless another attach waits for its own. */
   onAhead?: OnAhead;
-}
-
-interface ExpectedManifest {
-  readonly version: string;
-  readonly resolve: (tensors: TensorColumns) => void;
-  readonly reject: (error: CudaIpcError) => void;
 }
 
 /** What a client says of itself. */
@@ -68,7 +62,7 @@ export interface ClientOptions {
 }
 
 /** What may come before it, from an owner that has not looked at the hello yet, or does not like it. */
-const precedesWelcome: ReadonlySet<string> = new Set(["welcome", "error", "ahead", "manifest"]);
+const precedesWelcome: ReadonlySet<string> = new Set(["welcome", "error", "ahead"]);
 
 /** A worker's end: says hello at once, so that requests need not wait for the welcome. */
 export class ClientConnection {
@@ -76,8 +70,6 @@ export class ClientConnection {
   readonly welcome: Promise<OwnerMessages["welcome"]>;
   private readonly connection: Connection;
   private readonly pending: PendingRequests<RequestMessage, Reply<ReplyMessage>>;
-  /** What the next frame must be. */
-  private expected: ExpectedManifest | undefined;
   private awaited: AwaitedAhead | undefined;
   private welcomed: ((welcome: OwnerMessages["welcome"]) => void) | undefined;
   private refused!: (error: CudaIpcError) => void;
@@ -168,10 +160,6 @@ export class ClientConnection {
   }
 
   private receive(message: OwnerMessage, fds: NativeFd[]): void {
-    if (this.expected !== undefined && message.type !== "manifest") {
-      for (const fd of fds) fd.close();
-      throw violation(`The owner's ${message.type} stands where the manifest of a grant must.`);
-    }
     if (this.welcomed !== undefined && !precedesWelcome.has(message.type)) {
       for (const fd of fds) fd.close();
       throw violation(`The owner must send its welcome before ${message.type}.`);
@@ -179,9 +167,6 @@ export class ClientConnection {
     switch (message.type) {
       case "ahead":
         this.receiveAhead(message, fds);
-        return;
-      case "manifest":
-        this.receiveManifest(message);
         return;
       case "welcome":
         this.receiveWelcome(message);
@@ -239,7 +224,7 @@ export class ClientConnection {
   }
 
   private mappable(version: VersionInfo, slabs: readonly SlabInfo[], fds: NativeFd[]): Mappable {
-    return { version, slabs, fds, manifest: this.expectManifest(version.id), grants: this.options.grants };
+    return { version, slabs, fds: fds.slice(0, -1), manifest: fds.at(-1)!, grants: this.options.grants };
   }
 
   private answered(request: number): void {
@@ -262,29 +247,12 @@ export class ClientConnection {
     this.pending.succeed(message.re, { message, fds, memory } as Reply<ReplyMessage>);
   }
 
-  private expectManifest(version: string): Promise<TensorColumns> {
-    const manifest = new Promise<TensorColumns>((resolve, reject) => {
-      this.expected = { version, resolve, reject };
-    });
-    // Whoever has given the request up does not wait for it.
-    manifest.catch(() => {});
-    return manifest;
-  }
-
-  private receiveManifest({ version, tensors }: OwnerMessages["manifest"]): void {
-    if (this.expected?.version !== version)
-      throw violation("The owner's manifest follows no grant of its version.");
-    this.expected.resolve(tensors);
-    this.expected = undefined;
-  }
-
   private ended(error: CudaIpcError | undefined): void {
     const reason = this.farewell ?? error;
     // At this process's own limit the owner is not gone, and to ask again would meet the same.
     const own = error?.code === "ERR_CUDA_IPC_FD_LIMIT" ? error : undefined;
     const rejection = this.farewell ?? own ?? lost(error);
     this.refused(rejection);
-    this.expected?.reject(rejection);
     this.pending.failAll(rejection);
     this.options.onClose?.(reason);
   }

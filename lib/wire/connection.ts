@@ -69,10 +69,9 @@ export class Connection {
   }
 
   /**
-   * The descriptors stay the caller's. `following` goes in the same piece, as the next frame. Does nothing on a closed
-   * connection: `onClose` tells of that.
+   * The descriptors stay the caller's. Does nothing on a closed connection: `onClose` tells of that.
    */
-  send<M extends { type: string }>(message: M, fds: NativeFd[] = [], following?: EncodedMessage): void {
+  send<M extends { type: string }>(message: M, fds: NativeFd[] = []): void {
     if (this.finished) return;
     const complete = { fds: fds.length, ...message };
     this.options.outgoing.check(complete);
@@ -83,7 +82,7 @@ export class Connection {
         `A message ${JSON.stringify(message.type)} of ${frame.length} bytes with ${fds.length} descriptors is over the protocol's limit of ${maxFrameBytes} bytes and ${maxFrameFds} descriptors.`,
       );
     }
-    this.write(following === undefined ? frame : Buffer.concat([frame, following.frame]), fds);
+    this.write(frame, fds);
   }
 
   /** The same for a message that has been checked and encoded before. */

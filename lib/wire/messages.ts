@@ -6,7 +6,6 @@ import { values } from "./values.js";
 
 const {
   access,
-  columns,
   count,
   driver,
   id,
@@ -97,13 +96,13 @@ export const ownerSchemas = {
   }),
   attached: Type.Object({
     type: Type.Literal("attached"),
-    /** One for each `vmm` slab, in their order. */
+    /** One for each `vmm` slab, in their order, and the version's manifest file; none where they have come ahead. */
     fds: descriptors,
     re: requestId,
     lease: id,
     version: versionInfo,
     slabs: Type.Array(slabInfo),
-    /** Whether slabs, descriptors and manifest have come ahead, and none come here. Absent: no. */
+    /** Whether slabs and descriptors have come ahead, and none come here. Absent: no. */
     ahead: Type.Optional(Type.Boolean()),
   }),
   /**
@@ -112,13 +111,11 @@ export const ownerSchemas = {
    */
   ahead: Type.Object({
     type: Type.Literal("ahead"),
-    /** One for each `vmm` slab, in their order. */
+    /** One for each `vmm` slab, in their order, and the version's manifest file. */
     fds: descriptors,
     version: versionInfo,
     slabs: Type.Array(slabInfo),
   }),
-  /** The frame behind every `ahead`, and every `attached` that brings slabs: they are mapped while this is on its way. */
-  manifest: message("manifest", { version: id, tensors: columns }),
   retained: reply("retained", { lease: id }),
   released: reply("released", { ended: count }),
   reclaimed: reply("reclaimed", { kept: leases }),

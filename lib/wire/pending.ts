@@ -129,7 +129,7 @@ export class PendingRequests<Request, R extends Reply<unknown>> {
   }
 }
 
-export function timedOut(milliseconds: number): CudaIpcError {
+function timedOut(milliseconds: number): CudaIpcError {
   return new CudaIpcError(
     "ERR_CUDA_IPC_TIMEOUT",
     `The owner did not answer within ${milliseconds} ms. It is stopped, or busy; try again or allow more time.`,

@@ -20,8 +20,6 @@ import { replyTypes } from "./replies.js";
 export interface Answer<K extends RequestType> {
   body: Omit<Body<ReplyMessage<K>>, "re">;
   fds?: NativeFd[];
-  /** What the protocol has follow the reply as the next frame. */
-  following?: EncodedMessage;
   /** Undoes what the client will not hear of: called when the answer cannot be sent and an error goes instead. */
   onUnsent?: () => void;
 }
@@ -183,9 +181,9 @@ export class ServerConnection {
       .finally(() => counted && this.end());
   }
 
-  private reply(request: RequestMessage, { body, fds, following, onUnsent }: Answer<RequestType>): void {
+  private reply(request: RequestMessage, { body, fds, onUnsent }: Answer<RequestType>): void {
     try {
-      this.connection.send({ type: replyTypes[request.type], re: request.id, ...body }, fds, following);
+      this.connection.send({ type: replyTypes[request.type], re: request.id, ...body }, fds);
     } catch (error) {
       onUnsent?.();
       this.refuse(request, error);

@@ -33,17 +33,6 @@ const tensors = Type.Object({
   bytes: Type.Array(count),
 });
 
-/** Columns whose values are looked over, one by one, by whoever holds them against the slabs: once is enough. */
-const column = Type.Array(Type.Unknown());
-const columns = Type.Object({
-  names: column,
-  dtypes: column,
-  shapes: column,
-  slabs: column,
-  offsets: column,
-  bytes: column,
-}) as unknown as typeof tensors;
-
 const versionFacts = {
   id,
   set: setName,
@@ -119,7 +108,6 @@ const setStatus = Type.Object({ name: setName, versions: Type.Array(versionStatu
 
 export const values = {
   access,
-  columns,
   count,
   driver,
   id,
@@ -139,8 +127,6 @@ export const values = {
 };
 
 export type TensorColumns = Static<typeof tensors>;
-/** The same as it comes in a manifest: only that there are columns has been checked. */
-export type UncheckedColumns = { readonly [K in keyof TensorColumns]: readonly unknown[] };
 export type VersionInfo = Static<typeof versionInfo>;
 export type SlabInfo = Static<typeof slabInfo>;
 export type SetStatus = Static<typeof setStatus>;

@@ -27,6 +27,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   export_grants(env, exports);
   export_load(env, exports);
   export_checksum(env, exports);
+  export_manifest(env, exports);
   export_notify(env, exports);
   export_random(env, exports);
   return exports;

@@ -34,8 +34,10 @@ std::vector<FoundGrant> grants_among(const std::vector<std::string_view>& frames
 bool can_begin(const Grant& grant, size_t fds) {
   const auto without_handle = std::count_if(grant.slabs.begin(), grant.slabs.end(),
                                             [](const GrantedSlab& slab) { return !slab.handle; });
+  // The last is the manifest's; none where all of it has come ahead.
+  const size_t expected = grant.slabs.empty() && fds == 0 ? 0 : static_cast<size_t>(without_handle) + 1;
   // Bringing the driver up takes long, and is on its way.
-  return grant.slabs.size() <= kMostSlabs && static_cast<size_t>(without_handle) == fds && driver_is_up();
+  return grant.slabs.size() <= kMostSlabs && fds == expected && driver_is_up();
 }
 
 }  // namespace

@@ -16,7 +16,7 @@ struct GrantedSlab {
   SlabId id;
   std::string uuid;
   size_t bytes;
-  // Of an ipc slab. The others have the frame's descriptors, in order.
+  // Of an ipc slab. The others have the frame's descriptors, in order; behind those is the manifest's.
   std::optional<cu::CUipcMemHandle> handle;
 };
 

@@ -87,7 +87,7 @@ serve({
     const body = {
       version: {
         ...{ id, set, number, sharing, writable, checksum },
-        tensors: packTensors([...tensors.values()]),
+        tensors: packTensors(tensors.tensors()),
       },
       slabs: slabs.map((slab) => ({
         ...{ id: slab.id, device: slab.uuid, bytes: slab.bytes, sharing, handle: null },

@@ -67,7 +67,7 @@ void space_and_order_do_not_matter() {
 void whatever_else_comes_is_left_to_javascript() {
   for (
       const char* text :
-      {"", "{", "[]", "null", "{\"fds\":0}", R"({"type":"manifest","lease":"1","slabs":[]})",
+      {"", "{", "[]", "null", "{\"fds\":0}", R"({"type":"offer","lease":"1","slabs":[]})",
        R"({"type":"attached","slabs":[]})", R"({"type":"attached","lease":"\u0031","slabs":[]})",
        R"({"type":"attached","lease":"1","slabs":[{}]})", R"({"type":"attached","lease":"1","slabs":{}})",
        R"({"type":"attached","lease":"1","slabs":[{"id":"00","device":"G","bytes":1,"handle":null}]})",

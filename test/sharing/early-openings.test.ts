@@ -59,6 +59,7 @@ async function granting(sharing: "vmm" | "ipc"): Promise<Granting> {
   const [lease, slabId] = [id(), id()];
   const slab = await native.createSlab({ id: Buffer.from(slabId, "hex"), device: 0, bytes, sharing });
   const fd = sharing === "vmm" ? slab.exportFd() : undefined;
+  const manifest = native.createSealedMemfd("manifest", Buffer.alloc(1));
   const [near, farFd] = native.socketPair();
   const far = native.adoptChannel(farFd);
   const grants = native.watchGrants(near);
@@ -78,10 +79,11 @@ async function granting(sharing: "vmm" | "ipc"): Promise<Granting> {
     near.close();
     far.close();
     fd?.close();
+    manifest.close();
     await slab.close();
   });
   const handle = slab.handle;
-  const fds = fd === undefined ? [] : [fd];
+  const fds = fd === undefined ? [manifest] : [fd, manifest];
   const slabs = [{ id: slabId, device: uuid, bytes, sharing, handle: handle?.toString("base64") ?? null }];
   const send = (frames: Buffer[], fds: NativeFd[] = []) => {
     const all = Buffer.concat(frames);
@@ -93,7 +95,6 @@ async function granting(sharing: "vmm" | "ipc"): Promise<Granting> {
     encodeFrame({ fds: fds.length, type: "attached", re: 1, lease, slabs, ...change });
   const aheadFrames = (change = {}) => [
     encodeFrame({ fds: fds.length, type: "ahead", version: { id: "1" }, slabs, ...change }),
-    encodeFrame({ fds: 0, type: "manifest", tensors: [] }),
   ];
   return {
     ...{ lease, slabId, slab, grants, fds, send, attachedFrame, aheadFrames },
@@ -122,7 +123,7 @@ test("what comes ahead with memory of both kinds is undone as any other", async 
   const of = (handle: string | null) => ({ id: slabId, device: uuid, bytes, handle });
   grants.expect(lease, "read", true);
   const slabs = [of(Buffer.alloc(64).toString("base64")), of(null), of(null)];
-  await send(aheadFrames({ fds: 2, slabs }), [...fds, ...fds]);
+  await send(aheadFrames({ fds: 3, slabs }), [fds[0]!, ...fds]);
   await send([attachedFrame(granted)]);
   await grants.end(lease);
   expect(native.mappingStatistics()).toEqual(nothing);
@@ -181,7 +182,7 @@ describe.each(sharings)("%s", (sharing) => {
   test("nothing is opened for a grant that does not say whose its descriptors are", async () => {
     const { grants, lease, grant, source } = await granting(sharing);
     grants.expect(lease, "read", false);
-    await grant({ fds: sharing === "vmm" ? 0 : 1 });
+    await grant({ fds: sharing === "vmm" ? 1 : 0 });
     expect(grants.open(lease, 0, source())).toBeUndefined();
     expect(grants.end(lease)).toBeUndefined();
   });
@@ -319,7 +320,7 @@ describe.each(sharings)("%s", (sharing) => {
   });
 
   test.each<[string, object]>([
-    ["does not say whose its descriptors are", { fds: sharing === "vmm" ? 0 : 1 }],
+    ["does not say whose its descriptors are", { fds: sharing === "vmm" ? 1 : 0 }],
     ["names a lease", { lease: "00" }],
   ])("nothing is opened of what comes ahead and %s", async (_, change) => {
     const { grants, lease, ahead } = await granting(sharing);
@@ -332,13 +333,12 @@ describe.each(sharings)("%s", (sharing) => {
     ["of a grant", false],
     ["ahead of one", true],
   ])("what a thread has begun %s when it ends is undone", async (_, ahead) => {
-    const { lease, slabId, slab } = await granting(sharing);
-    const fd = sharing === "vmm" ? slab.exportFd() : undefined;
+    const { lease, slabId, slab, fds } = await granting(sharing);
     const slabs = [
       { id: slabId, device: uuid, bytes, sharing, handle: slab.handle?.toString("base64") ?? null },
     ];
     const which = ahead ? { type: "ahead" } : { type: "attached", lease };
-    const frame = encodeFrame({ fds: fd === undefined ? 0 : 1, ...which, slabs });
+    const frame = encodeFrame({ fds: fds.length, ...which, slabs });
     const [socketPath, accepted] = await acceptOne();
     const thread = new Worker(
       `const { workerData, parentPort } = require("node:worker_threads");
@@ -357,11 +357,10 @@ describe.each(sharings)("%s", (sharing) => {
     );
     await once(thread, "message");
     const far = await accepted;
-    far.send(frame, fd === undefined ? [] : [fd]);
+    far.send(frame, fds);
     expect(await opened()).toEqual(one);
     await thread.terminate();
     expect(await inspect.watchFor(native.mappingStatistics, (now) => now.references === 0)).toEqual(nothing);
-    fd?.close();
     far.close();
   });
 

@@ -2,6 +2,8 @@
 import { describe, expect, test } from "vitest";
 import { attach } from "../../dist/lib/index.js";
 import { native } from "../../dist/lib/native.js";
+import type { CatalogEntry } from "../../dist/lib/sharing/catalog.js";
+import { closeManifestFile } from "../../dist/lib/sharing/manifest-file.js";
 import { sharings, someTensors, startOwner, startWorker } from "../helpers/sharing.js";
 
 describe.each(sharings)("%s", (sharing) => {
@@ -107,7 +109,7 @@ test.each(sharings)(
     const owner = await startOwner();
     const version = await owner.load("llm", someTensors(), { sharing });
     const { catalog, server } = owner as unknown as {
-      catalog: { current(set: string): { tensors: object[] } };
+      catalog: { current(set: string): { -readonly [K in "tensors"]: CatalogEntry[K] } };
       server: { shelf: { show(entry: object): void } };
     };
     const entry = catalog.current("llm");
@@ -120,6 +122,7 @@ test.each(sharings)(
     });
     expect(version.refCount).toBe(0);
     expect(native.mappingStatistics()).toMatchObject({ references: 0 });
+    closeManifestFile(entry as Pick<CatalogEntry, "tensors">);
     entry.tensors = tensors;
     server.shelf.show(entry);
     await (await attach("llm", { socket: owner.socket })).release();

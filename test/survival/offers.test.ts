@@ -4,6 +4,7 @@ import path from "node:path";
 import { afterEach, expect, test } from "vitest";
 import { type NativeFd, native } from "../../dist/lib/native.js";
 import type { ClientConnection } from "../../dist/lib/wire/client.js";
+import { packTensors } from "../../dist/lib/wire/manifest.js";
 import type { ReplyMessage } from "../../dist/lib/wire/messages.js";
 import type { TensorColumns } from "../../dist/lib/wire/values.js";
 import { folder, MIB, someTensors, startWorker } from "../helpers/sharing.js";
@@ -26,14 +27,16 @@ afterEach(() => {
 async function snoop(socket: string, set: string) {
   const line = await rawClient(socket);
   const lease = "c".repeat(32);
-  const { message, fds, memory } = await line.request("attach", {
+  const { message, memory } = await line.request("attach", {
     ...{ set, version: null, checksum: null, access: "read", lease },
   });
-  const tensors = await memory!.manifest;
+  const sizes = message.slabs.map(({ bytes }) => bytes);
+  const tensors = packTensors(native.openManifest(memory!.manifest, sizes).tensors());
+  memory!.manifest.close();
   await line.request("release", { leases: [lease] });
   line.close();
-  open.push(...fds);
-  return { message: { ...message, tensors }, fds };
+  open.push(...memory!.fds);
+  return { message: { ...message, tensors }, fds: [...memory!.fds] };
 }
 
 type Seen = ReplyMessage<"attach"> & { tensors: TensorColumns };

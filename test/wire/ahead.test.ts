@@ -1,6 +1,6 @@
 // Memory that an owner sends ahead of a grant, as a client's connection takes it.
 import { afterEach, expect, test, vi } from "vitest";
-import type { Mappable } from "../../dist/lib/wire/ahead.js";
+import { closeAll, type Mappable } from "../../dist/lib/wire/ahead.js";
 import { ClientConnection } from "../../dist/lib/wire/client.js";
 import { encodeFrame } from "../../dist/lib/wire/encode.js";
 import { example } from "./examples.js";
@@ -8,7 +8,6 @@ import { FakeChannel, FakeFd } from "./fake-channel.js";
 
 const coded = (code: string) => expect.objectContaining({ code: `ERR_CUDA_IPC_${code}` });
 const ahead = example("ahead");
-const manifest = example("manifest");
 const { type: _, fds: __, id: ___, ahead: ____, ...attachBody } = example("attach");
 const { type: _____, fds: ______, protocol: _______, ...hello } = example("hello");
 const { version } = ahead;
@@ -58,13 +57,12 @@ test("it may come before the welcome, and the grant refers to it", async () => {
   const { say, came, attach } = connect();
   const attaching = attach();
   await settled();
-  await say(ahead, manifest);
+  await say(ahead);
   expect(came).toHaveLength(1);
-  expect(came[0]).toMatchObject({ version, slabs: ahead.slabs });
-  expect(await came[0]!.manifest).toEqual(manifest.tensors);
+  expect(came[0]).toMatchObject({ version, slabs: ahead.slabs, fds: [expect.any(FakeFd)] });
   await say(example("welcome"), granted);
   expect(await attaching).toMatchObject({ message: granted, fds: [], memory: undefined });
-  expect([...FakeFd.open]).toEqual(came[0]!.fds);
+  expect([...FakeFd.open]).toEqual([...came[0]!.fds, came[0]!.manifest]);
 });
 
 test("another version may be granted, with all that belongs to it", async () => {
@@ -72,10 +70,11 @@ test("another version may be granted, with all that belongs to it", async () => 
   const attaching = attach();
   await settled();
   const other = { ...whole, version: { ...version, id: "0".repeat(32) } };
-  await say(ahead, manifest, example("welcome"), other, { ...manifest, version: other.version.id });
+  await say(ahead, example("welcome"), other);
   const { memory } = await attaching;
   expect(memory).toMatchObject({ version: other.version, slabs: whole.slabs });
-  expect(FakeFd.open).toEqual(new Set([...came[0]!.fds, ...memory!.fds]));
+  const all = [came[0]!, memory!].flatMap(({ fds, manifest }) => [...fds, manifest]);
+  expect(FakeFd.open).toEqual(new Set(all));
 });
 
 test("one request at a time asks for it, and the next one after the answer", async () => {
@@ -99,40 +98,24 @@ test("whoever gives up keeps nothing of what still comes", async () => {
   await settled();
   abort.abort();
   await expect(attaching).rejects.toThrow();
-  await say(ahead, manifest, example("welcome"), granted);
+  await say(ahead, example("welcome"), granted);
   expect(came).toEqual([]);
   expect(FakeFd.open.size).toBe(0);
   expect(onLate).toHaveBeenCalledOnce();
 });
 
-test("a lost connection rejects a manifest that has not come", async () => {
-  const { worker, say, came, attach } = connect();
-  const attaching = attach();
-  attaching.catch(() => {});
-  await settled();
-  await say(ahead);
-  worker.close();
-  await expect(came[0]!.manifest).rejects.toThrow(coded("CONNECTION_LOST"));
-});
-
 const handle = `${"A".repeat(86)}==`;
 test.each([
-  ["ahead with another frame than its manifest behind", [ahead, example("welcome")]],
-  ["a second one", [ahead, manifest, ahead, manifest]],
-  ["fewer descriptors than vmm slabs", [{ ...ahead, fds: 0 }]],
+  ["a second one", [ahead, ahead]],
+  ["fewer descriptors than slabs and a manifest", [{ ...ahead, fds: 1 }]],
+  ["more of them", [{ ...ahead, fds: 3 }]],
   ["a vmm slab with a handle", [{ ...ahead, slabs: [{ ...slab, handle }] }]],
-  ["a manifest before the welcome and behind nothing", [manifest]],
   ["a grant of what was never sent", [example("welcome"), granted]],
   [
     "a grant of another version",
-    [
-      ahead,
-      manifest,
-      example("welcome"),
-      { ...granted, version: { ...granted.version, id: "0".repeat(32) } },
-    ],
+    [ahead, example("welcome"), { ...granted, version: { ...granted.version, id: "0".repeat(32) } }],
   ],
-  ["slabs once more", [ahead, manifest, example("welcome"), { ...granted, slabs: whole.slabs, fds: 1 }]],
+  ["slabs once more", [ahead, example("welcome"), { ...granted, slabs: whole.slabs, fds: 2 }]],
 ])("an owner that sends %s is left", async (_, messages) => {
   const { say, came, attach, onClose } = connect();
   const attaching = attach();
@@ -141,10 +124,7 @@ test.each([
   await say(...messages);
   await expect(attaching).rejects.toThrow(coded("CONNECTION_LOST"));
   expect(onClose).toHaveBeenCalledExactlyOnceWith(coded("PROTOCOL"));
-  for (const { fds, manifest: tensors } of came) {
-    tensors.catch(() => {});
-    for (const fd of fds) fd.close();
-  }
+  came.forEach(closeAll);
   expect(FakeFd.open.size).toBe(0);
 });
 
@@ -153,7 +133,7 @@ test("an owner that sends ahead what nobody has asked for is left", async () => 
   const attaching = worker.request("attach", attachBody);
   attaching.catch(() => {});
   await settled();
-  await say(ahead, manifest);
+  await say(ahead);
   await expect(attaching).rejects.toThrow(coded("CONNECTION_LOST"));
   expect(onClose).toHaveBeenCalledExactlyOnceWith(coded("PROTOCOL"));
   expect(FakeFd.open.size).toBe(0);

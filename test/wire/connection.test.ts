@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import { CudaIpcError } from "../../dist/lib/errors.js";
 import type { NativeFd } from "../../dist/lib/native.js";
-import { ownerChecks } from "../../dist/lib/wire/check.js";
-import { ClientConnection, type ClientOptions, type ReplyTo } from "../../dist/lib/wire/client.js";
+import { closeAll } from "../../dist/lib/wire/ahead.js";
+import { ClientConnection, type ClientOptions } from "../../dist/lib/wire/client.js";
 import { encodeFrame } from "../../dist/lib/wire/encode.js";
 import { type RequestHandlers, ServerConnection, type ServerOptions } from "../../dist/lib/wire/server.js";
 import { example } from "./examples.js";
@@ -14,8 +14,6 @@ const { id: _, ...attachBody } = body(example("attach"));
 const { protocol: __, ...helloBody } = body(example("hello"));
 const { protocol: ___, ...welcomeBody } = body(example("welcome"));
 const { re: ____, ...attachedBody } = body(example("attached"));
-const manifest = example("manifest");
-const following = ownerChecks.encoded(manifest);
 const one = [example("attach").lease];
 const slab = example("attached").slabs[0]!;
 const handle = `${"A".repeat(86)}==`;
@@ -116,9 +114,9 @@ afterEach(() => {
 
 describe("requests", () => {
   test("may follow the hello at once, and are answered with descriptors", async () => {
-    const slab = new FakeFd();
+    const [slab, manifest] = [new FakeFd(), new FakeFd()];
     const { worker } = connect({
-      attach: ({ lease }) => ({ body: { ...attachedBody, lease }, fds: [slab], following }),
+      attach: ({ lease }) => ({ body: { ...attachedBody, lease }, fds: [slab, manifest] }),
       release: async ({ leases }) => ({ body: { ended: leases.length } }),
     });
     const attaching = worker.request("attach", attachBody);
@@ -126,11 +124,10 @@ describe("requests", () => {
     expect(await worker.welcome).toMatchObject(welcomeBody);
     const { message, fds, memory } = await attaching;
     expect(message).toMatchObject({ type: "attached", ...attachedBody });
-    expect(await memory!.manifest).toEqual(manifest.tensors);
-    expect(fds).toHaveLength(1);
+    expect(fds).toEqual([...memory!.fds, memory!.manifest]);
     expect((await releasing).message.ended).toBe(1);
-    fds[0]!.close();
-    expect([...FakeFd.open]).toEqual([slab]);
+    closeAll(memory!);
+    expect([...FakeFd.open]).toEqual([slab, manifest]);
   });
 
   test("keep the process alive until they are answered", async () => {
@@ -190,12 +187,12 @@ describe("requests", () => {
 
   test.each(["abort", "timeout"] as const)("after %s, a late grant is closed and told", async (how) => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
-    const slab = new FakeFd();
+    const kept = [new FakeFd(), new FakeFd()];
     const grant = deferred<void>();
     const onLate = vi.fn();
     const attach: RequestHandlers["attach"] = async () => {
       await grant.promise;
-      return { body: attachedBody, fds: [slab], following };
+      return { body: attachedBody, fds: kept };
     };
     const { worker, closed } = connect({ attach }, { onLate });
     const controller = new AbortController();
@@ -214,7 +211,7 @@ describe("requests", () => {
       { type: "attach", lease: attachBody.lease },
       { type: "attached" },
     ]);
-    expect([...FakeFd.open]).toEqual([slab]);
+    expect([...FakeFd.open]).toEqual(kept);
     expect(closed.client).not.toHaveBeenCalled();
   });
 
@@ -251,7 +248,7 @@ describe("requests", () => {
     const { worker, near, closed } = connect({
       attach: async () => {
         await grant.promise;
-        return { body: attachedBody, fds: [] as NativeFd[], following };
+        return { body: attachedBody, fds: [] as NativeFd[] };
       },
     });
     const attaching = worker.request("attach", attachBody);
@@ -416,15 +413,14 @@ describe("peers that break the protocol", () => {
   test.each([
     ["a reply to no request", { ...example("released"), re: 77 }, 0],
     ["a reply of another type", { ...example("released"), re: 1 }, 0],
-    ["a manifest behind no grant", example("manifest"), 0],
-    ["fewer descriptors than vmm slabs", { ...example("attached"), re: 1, fds: 0 }, 0],
-    ["more descriptors than vmm slabs", { ...example("attached"), re: 1, fds: 2 }, 2],
-    ["another lease", { ...example("attached"), re: 1, lease: "0".repeat(32) }, 1],
-    ["a vmm slab with a handle", { ...example("attached"), re: 1, slabs: [{ ...slab, handle }] }, 1],
+    ["fewer descriptors than vmm slabs and a manifest", { ...example("attached"), re: 1, fds: 1 }, 1],
+    ["more of them", { ...example("attached"), re: 1, fds: 3 }, 3],
+    ["another lease", { ...example("attached"), re: 1, lease: "0".repeat(32) }, 2],
+    ["a vmm slab with a handle", { ...example("attached"), re: 1, slabs: [{ ...slab, handle }] }, 2],
     [
       "an ipc slab without one",
-      { ...example("attached"), re: 1, fds: 0, slabs: [{ ...slab, sharing: "ipc" }] },
-      0,
+      { ...example("attached"), re: 1, fds: 1, slabs: [{ ...slab, sharing: "ipc" }] },
+      1,
     ],
   ])("an owner that sends %s is left", async (_, message, fds) => {
     const { worker, near, closed } = connect({ attach: () => new Promise(() => {}) });
@@ -437,31 +433,6 @@ describe("peers that break the protocol", () => {
     await expect(attaching).rejects.toThrow(coded("CONNECTION_LOST"));
     expect(closed.client).toHaveBeenCalledExactlyOnceWith(coded("PROTOCOL"));
     expect(FakeFd.open.size).toBe(0);
-  });
-
-  test.each([
-    ["another message", example("superseded")],
-    ["an error", { ...example("error"), re: 1 }],
-    ["another version's manifest", { ...manifest, version: "0".repeat(32) }],
-  ])("an owner that sends %s where a grant's manifest must stand is left", async (_, message) => {
-    const slab = new FakeFd();
-    const { worker, near, closed } = connect({ attach: () => ({ body: attachedBody, fds: [slab] }) });
-    const { fds, memory } = await worker.request("attach", attachBody);
-    near.deliver(encodeFrame(message), []);
-    await expect(memory!.manifest).rejects.toThrow(coded("CONNECTION_LOST"));
-    expect(closed.client).toHaveBeenCalledExactlyOnceWith(coded("PROTOCOL"));
-    for (const fd of [...fds, slab]) fd.close();
-  });
-
-  test("a reply is told of before the frame behind it is read", async () => {
-    const order: string[] = [];
-    const { worker } = connect({ attach: () => ({ body: { ...attachedBody, slabs: [] }, following }) });
-    const onReply = ({ memory }: ReplyTo<"attach">) => {
-      order.push("granted");
-      memory!.manifest.then(() => order.push("manifest"));
-    };
-    await (await worker.request("attach", attachBody, { onReply })).memory!.manifest;
-    expect(order).toEqual(["granted", "manifest"]);
   });
 
   test("an owner must welcome first", async () => {

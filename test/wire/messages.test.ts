@@ -59,11 +59,11 @@ describe("messages", () => {
   });
 
   test("what is sent as it is to many is checked when it is encoded", () => {
-    const manifest = example("manifest");
-    const { frame } = ownerChecks.encoded(manifest);
+    const retired = example("retired");
+    const { frame } = ownerChecks.encoded(retired);
     expect(frame.readUInt32LE(0)).toBe(frame.length - 4);
-    expect(JSON.parse(frame.toString("utf8", 4))).toEqual(manifest);
-    expect(() => ownerChecks.encoded({ ...manifest, version: "short" } as never)).toThrow(refused);
+    expect(JSON.parse(frame.toString("utf8", 4))).toEqual(retired);
+    expect(() => ownerChecks.encoded({ ...retired, versions: ["short"] } as never)).toThrow(refused);
   });
 });
 

@@ -1,0 +1,231 @@
+#include "wire/manifest.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstddef>
+#include <cstring>
+#include <string>
+
+#include "driver/error.h"
+#include "wire/dtypes.h"
+
+namespace cuda_ipc {
+
+namespace {
+
+constexpr char kMagic[8] = {'t', 'e', 'n', 's', 'o', 'r', 's', '1'};
+constexpr uint64_t kMostBytes = 256u << 20;
+constexpr uint64_t kMostExact = (uint64_t{1} << 53) - 1;  // that a JavaScript number holds
+
+// The numbers of the file are little-endian, as are the machines that this runs on.
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__);
+
+struct Header {
+  char magic[8];
+  uint32_t tensors;
+  uint32_t unused;
+  uint64_t dimensions;
+  uint64_t name_bytes;
+};
+static_assert(sizeof(Header) == 32);
+
+constexpr size_t round_up_to_8(size_t bytes) {
+  return (bytes + 7) & ~size_t{7};
+}
+
+template <class Value>
+Value read_at(const std::vector<uint8_t>& content, size_t offset) {
+  Value value;
+  std::memcpy(&value, content.data() + offset, sizeof value);
+  return value;
+}
+
+// For a message: names are any text, and may be long.
+std::string quoted(std::string_view name) {
+  std::string text = "\"";
+  for (const char c : name.substr(0, 256)) {
+    if (c == '"' || c == '\\') text += '\\';
+    text += static_cast<unsigned char>(c) < ' ' ? '?' : c;
+  }
+  return text + '"';
+}
+
+Error broken(const std::string& why) {
+  return {"ERR_CUDA_IPC_PROTOCOL", "The owner's manifest is broken: " + why + "."};
+}
+
+Error broken_tensor(std::string_view name, const std::string& why) {
+  Error error = broken("tensor " + quoted(name) + ": " + why);
+  error.texts.emplace_back("tensor", name);
+  return error;
+}
+
+}  // namespace
+
+struct Manifest::Record {
+  uint64_t offset;
+  uint64_t bytes;
+  uint32_t name_offset;
+  uint32_t name_bytes;
+  uint32_t first_dimension;
+  uint32_t rank;
+  uint32_t slab;
+  char dtype[12];  // filled up with zeros
+};
+
+Manifest::Manifest(std::vector<uint8_t> content, const std::vector<uint64_t>& slabs)
+    : content_(std::move(content)) {
+  static_assert(sizeof(Record) == 48);
+  check_outline();
+  check_partition();
+  for (uint32_t index = 0; index < size_; ++index) check_tensor(index, slabs);
+  check_order();
+}
+
+Manifest::Record Manifest::record(uint32_t index) const {
+  return read_at<Record>(content_, sizeof(Header) + size_t{index} * sizeof(Record));
+}
+
+uint32_t Manifest::ordered(uint32_t position) const {
+  return read_at<uint32_t>(content_, order_ + size_t{position} * sizeof(uint32_t));
+}
+
+std::string_view Manifest::name_of(const Record& record) const {
+  return {reinterpret_cast<const char*>(content_.data()) + names_ + record.name_offset, record.name_bytes};
+}
+
+std::string_view Manifest::dtype_of(uint32_t index) const {
+  const char* const text = reinterpret_cast<const char*>(content_.data()) + sizeof(Header) +
+                           size_t{index} * sizeof(Record) + offsetof(Record, dtype);
+  return {text, ::strnlen(text, sizeof Record::dtype)};
+}
+
+Manifest::Tensor Manifest::tensor(uint32_t index) const {
+  const Record found = record(index);
+  return {name_of(found), dtype_of(index), found.rank, found.slab, found.offset, found.bytes};
+}
+
+uint64_t Manifest::dimension(uint32_t index, uint32_t axis) const {
+  return read_at<uint64_t>(content_,
+                           shapes_ + (size_t{record(index).first_dimension} + axis) * sizeof(uint64_t));
+}
+
+std::optional<uint32_t> Manifest::find(std::string_view name) const {
+  uint32_t begin = 0;
+  uint32_t end = size_;
+  while (begin < end) {
+    const uint32_t middle = begin + (end - begin) / 2;
+    const uint32_t index = ordered(middle);
+    const int side = name.compare(name_of(record(index)));
+    if (side == 0) return index;
+    if (side < 0)
+      end = middle;
+    else
+      begin = middle + 1;
+  }
+  return std::nullopt;
+}
+
+void Manifest::check_outline() {
+  if (content_.size() < sizeof(Header)) throw broken("it has no header");
+  const auto header = read_at<Header>(content_, 0);
+  if (std::memcmp(header.magic, kMagic, sizeof kMagic) != 0) throw broken("it is a file of another kind");
+  const uint64_t bytes = content_.size();
+  // None of these is more than there are bytes, so nothing below overflows.
+  const bool plausible = header.tensors <= bytes / sizeof(Record) &&
+                         header.dimensions <= bytes / sizeof(uint64_t) && header.name_bytes <= bytes;
+  size_ = header.tensors;
+  dimensions_ = header.dimensions;
+  order_ = sizeof(Header) + size_t{header.tensors} * sizeof(Record);
+  shapes_ = order_ + round_up_to_8(size_t{header.tensors} * sizeof(uint32_t));
+  names_ = shapes_ + static_cast<size_t>(plausible ? header.dimensions : 0) * sizeof(uint64_t);
+  if (!plausible || names_ + header.name_bytes != bytes)
+    throw broken("its " + std::to_string(bytes) + " bytes do not fit its header");
+}
+
+// Shapes and names stand in the order of the tensors, each once: whatever a file claims, to look it over takes
+// time in proportion to its bytes.
+void Manifest::check_partition() const {
+  const uint64_t name_bytes = content_.size() - names_;
+  uint64_t dimensions = 0;
+  uint64_t names = 0;
+  for (uint32_t index = 0; index < size_; ++index) {
+    const Record record = this->record(index);
+    if (record.first_dimension != dimensions || record.name_offset != names)
+      throw broken("the shape or the name of tensor " + std::to_string(index) + " is not behind the one before");
+    dimensions += record.rank;
+    names += record.name_bytes;
+    if (dimensions > dimensions_ || names > name_bytes)
+      throw broken("the shape or the name of tensor " + std::to_string(index) + " goes beyond the others");
+  }
+  if (dimensions != dimensions_ || names != name_bytes) throw broken("a part of it is no tensor's");
+}
+
+void Manifest::check_tensor(uint32_t index, const std::vector<uint64_t>& slabs) const {
+  const Record record = this->record(index);
+  const std::string_view name = name_of(record);
+  const std::optional<uint32_t> bits = bits_per_element(dtype_of(index));
+  if (!bits) throw broken_tensor(name, "its dtype " + quoted(dtype_of(index)) + " is not known");
+  if (bytes_of_shape(index, record.rank, *bits) != record.bytes)
+    throw broken_tensor(name,
+                        "its " + std::to_string(record.bytes) + " bytes do not fit its dtype and shape");
+  if (record.slab >= slabs.size())
+    throw broken_tensor(name, "there is no slab " + std::to_string(record.slab));
+  const uint64_t room = slabs[record.slab];
+  if (record.offset > room || record.bytes > room - record.offset)
+    throw broken_tensor(name, "it ends behind its slab");
+}
+
+// Nothing where there is no such number of bytes, or none that JavaScript could tell.
+std::optional<uint64_t> Manifest::bytes_of_shape(uint32_t index, uint32_t rank, uint32_t bits) const {
+  uint64_t elements = 1;
+  for (uint32_t axis = 0; axis < rank; ++axis) {
+    const uint64_t dimension = this->dimension(index, axis);
+    if (dimension > kMostExact || __builtin_mul_overflow(elements, dimension, &elements) ||
+        elements > kMostExact)
+      return std::nullopt;
+  }
+  const uint64_t all_bits = elements * bits;  // at most 2^59
+  return all_bits <= kMostExact && all_bits % 8 == 0 ? std::optional(all_bits / 8) : std::nullopt;
+}
+
+// Ascending, so no two are the same, and every tensor is there.
+void Manifest::check_order() const {
+  std::string_view before;
+  for (uint32_t position = 0; position < size_; ++position) {
+    const uint32_t index = ordered(position);
+    if (index >= size_) throw broken("there is no tensor " + std::to_string(index));
+    const std::string_view name = name_of(record(index));
+    if (position > 0 && name == before) throw broken_tensor(name, "its name is there twice");
+    if (position > 0 && name < before) throw broken_tensor(name, "it stands out of order");
+    before = name;
+  }
+}
+
+std::vector<uint8_t> read_manifest_file(const Fd& fd) {
+  struct stat facts {};
+  // Only files in memory can be sealed: no other is read, which might have to be waited for.
+  constexpr int kSealed = F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW;
+  const int seals = ::fcntl(fd.get(), F_GET_SEALS);
+  if (seals < 0 || (seals & kSealed) != kSealed || ::fstat(fd.get(), &facts) != 0)
+    throw broken("it is not a sealed file in memory");
+  const auto bytes = static_cast<uint64_t>(facts.st_size);
+  if (bytes > kMostBytes)
+    throw broken("it has " + std::to_string(bytes) + " bytes, and " + std::to_string(kMostBytes) +
+                 " is the limit");
+  std::vector<uint8_t> content(static_cast<size_t>(bytes));
+  for (size_t done = 0; done < content.size();) {
+    // Whoever has the descriptor shares its position.
+    const ssize_t got =
+        ::pread(fd.get(), content.data() + done, content.size() - done, static_cast<off_t>(done));
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) throw broken("it cannot be read");
+    done += static_cast<size_t>(got);
+  }
+  return content;
+}
+
+}  // namespace cuda_ipc
