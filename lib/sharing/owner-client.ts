@@ -302,7 +302,9 @@ export class OwnerClient implements LeaseService {
           }
         }
         // Granted or not: where nobody has answered nobody can tell, and it is given back.
-        const unanswered = line.closed ? line.greeted : isUnanswered(error) || signal?.aborted;
+        // An owner that has not said welcome has done nothing, unless that was lost at this process's limit of descriptors.
+        const begun = line.greeted || hasCode(error, "FD_LIMIT");
+        const unanswered = line.closed ? begun : isUnanswered(error) || signal?.aborted;
         if (lease !== undefined) {
           if (unanswered || asking.borrows?.()) this.giveBack(lease, undone);
           else this.bequest.delete(lease);

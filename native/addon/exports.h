@@ -20,7 +20,7 @@ void export_slab(Napi::Env env, Napi::Object exports);       // slab.cc: slabs a
 void export_grants(Napi::Env env, Napi::Object exports);     // grants.cc: slabs opened as they are granted
 void export_load(Napi::Env env, Napi::Object exports);       // load.cc: file and memory to device
 void export_checksum(Napi::Env env, Napi::Object exports);   // checksum.cc
-void export_manifest(Napi::Env env, Napi::Object exports);  // manifest.cc: lists of tensors
+void export_manifest(Napi::Env env, Napi::Object exports);   // manifest.cc: lists of tensors
 void export_notify(Napi::Env env, Napi::Object exports);     // notify.cc: service managers
 void export_random(Napi::Env env, Napi::Object exports);     // random.cc: names
 

@@ -54,8 +54,9 @@ class NativeManifest : public Napi::ObjectWrap<NativeManifest> {
   Napi::Value size(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), count()); }
 
   Napi::Value has(const Napi::CallbackInfo& info) {
-    return guarded(info.Env(),
-                   [&]() -> Napi::Value { return Napi::Boolean::New(info.Env(), index_of(info).has_value()); });
+    return guarded(info.Env(), [&]() -> Napi::Value {
+      return Napi::Boolean::New(info.Env(), index_of(info).has_value());
+    });
   }
 
   Napi::Value get(const Napi::CallbackInfo& info) {
@@ -115,8 +116,7 @@ Napi::Value open_manifest(const Napi::CallbackInfo& info) {
   const Napi::Array array = info[1].As<Napi::Array>();
   std::vector<uint64_t> slabs;
   for (uint32_t i = 0; i < array.Length(); ++i) slabs.push_back(bytes_argument(array.Get(i), "slabs"));
-  return NativeManifest::create(info.Env(),
-                                std::make_unique<const Manifest>(read_manifest_file(fd), slabs));
+  return NativeManifest::create(info.Env(), std::make_unique<const Manifest>(read_manifest_file(fd), slabs));
 }
 
 }  // namespace

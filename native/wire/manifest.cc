@@ -146,8 +146,8 @@ void Manifest::check_outline() {
     throw broken("its " + std::to_string(bytes) + " bytes do not fit its header");
 }
 
-// Shapes and names stand in the order of the tensors, each once: whatever a file claims, to look it over takes
-// time in proportion to its bytes.
+// Shapes and names stand in the order of the tensors, each once: whatever a file claims, to look it over
+// takes time in proportion to its bytes.
 void Manifest::check_partition() const {
   const uint64_t name_bytes = content_.size() - names_;
   uint64_t dimensions = 0;
@@ -155,7 +155,8 @@ void Manifest::check_partition() const {
   for (uint32_t index = 0; index < size_; ++index) {
     const Record record = this->record(index);
     if (record.first_dimension != dimensions || record.name_offset != names)
-      throw broken("the shape or the name of tensor " + std::to_string(index) + " is not behind the one before");
+      throw broken("the shape or the name of tensor " + std::to_string(index) +
+                   " is not behind the one before");
     dimensions += record.rank;
     names += record.name_bytes;
     if (dimensions > dimensions_ || names > name_bytes)

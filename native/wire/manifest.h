@@ -1,5 +1,5 @@
-// The list of a version's tensors as an owner hands it to workers: a sealed file in memory, with records of one
-// size, that is checked as a whole and then looked into (docs/protocol.md, "Manifest files").
+// The list of a version's tensors as an owner hands it to workers: a sealed file in memory, with records of
+// one size, that is checked as a whole and then looked into (docs/protocol.md, "Manifest files").
 #pragma once
 
 #include <cstddef>

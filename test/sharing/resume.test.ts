@@ -15,7 +15,13 @@ afterEach(() => {
 function recovering(offer: () => Promise<unknown>) {
   const [version, lease] = [randomId(), randomId()];
   const slab = { id: randomId(), uuid: "0", bytes: 4096, fd: { fd: 7 } };
-  const attachment = { lease, portable: true, slabs: [slab], tensors: new Map(), version: { id: version } };
+  const attachment = {
+    lease,
+    portable: true,
+    slabs: [slab],
+    tensors: { tensors: () => [] },
+    version: { id: version },
+  };
   const request = vi.fn(async (type: string) => {
     if (type === "offer") return offer();
     return { message: { kept: [lease] } };
