@@ -188,25 +188,17 @@ export interface NativeMapping {
   close(after?: NativeStream | NativeEvent | null): Promise<void>;
 }
 
-/** One tensor of a `NativeManifest`. */
-export interface NativeManifestEntry {
-  name: string;
-  dtype: string;
-  shape: number[];
-  /** Index into the version's slabs. */
-  slab: number;
-  offset: number;
-  bytes: number;
-}
-
-/** The tensors of a version, as an owner lists them: all of them have been checked, none is an object before it is asked for. */
+/** The tensors of a version, as an owner lists them: all of them have been checked. */
 export interface NativeManifest {
   readonly size: number;
-  has(name: string): boolean;
-  get(name: string): NativeManifestEntry | undefined;
   /** In the order of the version's source. */
   names(): string[];
-  tensors(): NativeManifestEntry[];
+  /** Which of them has that name. */
+  find(name: string): number | undefined;
+  /** `slab` is an index into the version's slabs; what follows the bytes are the dimensions. */
+  tensor(
+    index: number,
+  ): [name: string, dtype: string, slab: number, offset: number, bytes: number, ...shape: number[]];
 }
 
 /** What is needed to map a slab; see `openSlab`. */

@@ -1,7 +1,7 @@
 import { CudaIpcError } from "../errors.js";
-import type { TensorEntry } from "../loading/plan.js";
 import type { NativeEvent, NativeFd, NativeMapping, NativeStream, Sharing } from "../native.js";
 import { later } from "./later.js";
+import type { TensorList } from "./tensor-list.js";
 
 /** What a worker knows of the version it holds. */
 export interface VersionFacts {
@@ -14,16 +14,6 @@ export interface VersionFacts {
   readonly writable: boolean;
   /** The identity of the content: 32 hex characters. Of a writable version: as it was published. */
   readonly checksum: string;
-}
-
-/** The tensors of a version. */
-export interface TensorList {
-  readonly size: number;
-  has(name: string): boolean;
-  get(name: string): TensorEntry | undefined;
-  /** In the order of the version's source. */
-  names(): string[];
-  tensors(): TensorEntry[];
 }
 
 /** One slab as this process has it mapped. */
@@ -69,7 +59,7 @@ export class Attachment {
   /** The ranges of device memory that the version's identity covers, slab by slab. */
   contents(): { device: number; pointer: bigint; bytes: number }[] {
     const { contentBytes } = later.identity();
-    const tensors = this.tensors.tensors();
+    const tensors = [...this.tensors];
     return this.slabs.map(({ device, mapping }, index) => ({
       device,
       pointer: mapping.devicePointer,

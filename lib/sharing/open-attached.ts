@@ -1,8 +1,9 @@
 import type { Access, NativeAddon } from "../native.js";
 import { closeAll, type Mappable } from "../wire/ahead.js";
 import { attachSteps } from "./attach-steps.js";
-import { Attachment, type TensorList } from "./attachment.js";
+import { Attachment } from "./attachment.js";
 import { type Mapper, mapSlabs, type OpenSlab, slabSources } from "./map-slabs.js";
+import { TensorList } from "./tensor-list.js";
 
 /** What an attachment is made of, beside the memory. */
 export interface Opening {
@@ -31,8 +32,7 @@ export async function openAttached(
     attachSteps.tell?.("mapping");
     try {
       const sizes = slabs.map(({ bytes }) => bytes);
-      // Of a dtype that is not known it would not have been opened.
-      const tensors = addon.openManifest(manifest, sizes) as TensorList;
+      const tensors = new TensorList(addon.openManifest(manifest, sizes));
       manifest.close();
       attachSteps.tell?.("checked");
       const mapped = await mapping;

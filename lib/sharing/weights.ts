@@ -1,6 +1,7 @@
 import { EventEmitter } from "node:events";
 import { type InspectOptionsStylized, inspect } from "node:util";
 import { CudaIpcError, checkOptions } from "../errors.js";
+import type { TensorEntry } from "../loading/plan.js";
 import { type Access, native } from "../native.js";
 import type { After } from "./after.js";
 import type { Attachment } from "./attachment.js";
@@ -123,13 +124,20 @@ export class Weights extends EventEmitter<WeightsEvents> implements AsyncDisposa
         `The weights ${JSON.stringify(this.name)} have no tensor ${JSON.stringify(name)}. They have ${this.size}: ${some}${this.size > 5 ? ", ..." : ""}`,
       );
     }
-    const tensor = new Tensor(this, this.attachment, entry);
-    this.views.set(name, new WeakRef(tensor));
-    return tensor;
+    return this.view(entry);
   }
 
   *tensors(): IterableIterator<Tensor> {
-    for (const name of this.names()) yield this.tensor(name);
+    for (const entry of this.attachment.tensors) {
+      this.attachment.assertHeld();
+      yield this.views.get(entry.name)?.deref() ?? this.view(entry);
+    }
+  }
+
+  private view(entry: TensorEntry): Tensor {
+    const tensor = new Tensor(this, this.attachment, entry);
+    this.views.set(entry.name, new WeakRef(tensor));
+    return tensor;
   }
 
   /**
@@ -144,7 +152,7 @@ export class Weights extends EventEmitter<WeightsEvents> implements AsyncDisposa
           .map(({ device, pointer, bytes }) => native.checksum(device, pointer, bytes)),
       ),
     );
-    return later.identity().contentChecksum(this.attachment.tensors.tensors(), checksums);
+    return later.identity().contentChecksum([...this.attachment.tensors], checksums);
   }
 
   /** The owner's count of leases on this version; `exact` is false while the owner is recovering. */

@@ -10,38 +10,49 @@ const dtypeBytes = 12;
  * reading all of it into objects first. No two tensors have one name.
  */
 export function encodeManifest(tensors: readonly ManifestTensor[]): Buffer {
-  const names = tensors.map(({ name }) => Buffer.from(name));
-  const nameBytes = names.reduce((sum, name) => sum + name.length, 0);
+  const lengths = tensors.map(({ name }) => Buffer.byteLength(name));
+  const nameBytes = lengths.reduce((sum, length) => sum + length, 0);
   const dimensions = tensors.reduce((sum, { shape }) => sum + shape.length, 0);
   const order = headerBytes + tensors.length * recordBytes;
   const shapes = roundUpTo8(order + tensors.length * 4);
   const text = shapes + dimensions * 8;
-  const file = Buffer.alloc(text + nameBytes);
+  const content = new ArrayBuffer(text + nameBytes);
+  const file = Buffer.from(content);
+  // Of the machine's own byte order, which is that of the file wherever CUDA runs.
+  const words = new Uint32Array(content, 0, text / 4);
   file.write(magic, "latin1");
-  file.writeUInt32LE(tensors.length, 8);
-  writeCount(file, dimensions, 16);
-  writeCount(file, nameBytes, 24);
+  words[2] = tensors.length;
+  writeCount(words, 4, dimensions);
+  writeCount(words, 6, nameBytes);
+  let record = headerBytes / 4;
   let [dimension, nameOffset] = [0, 0];
-  tensors.forEach(({ dtype, shape, slab, offset, bytes }, index) => {
-    const name = names[index]!;
-    const record = headerBytes + index * recordBytes;
-    writeCount(file, offset, record);
-    writeCount(file, bytes, record + 8);
-    file.writeUInt32LE(nameOffset, record + 16);
-    file.writeUInt32LE(name.length, record + 20);
-    file.writeUInt32LE(dimension, record + 24);
-    file.writeUInt32LE(shape.length, record + 28);
-    file.writeUInt32LE(slab, record + 32);
-    file.write(dtype, record + 36, dtypeBytes, "latin1");
-    for (const size of shape) writeCount(file, size, shapes + dimension++ * 8);
-    name.copy(file, text + nameOffset);
-    nameOffset += name.length;
+  tensors.forEach(({ name, dtype, shape, slab, offset, bytes }, index) => {
+    writeCount(words, record, offset);
+    writeCount(words, record + 2, bytes);
+    words[record + 4] = nameOffset;
+    words[record + 5] = lengths[index]!;
+    words[record + 6] = dimension;
+    words[record + 7] = shape.length;
+    words[record + 8] = slab;
+    file.write(dtype, (record + 9) * 4, dtypeBytes, "latin1");
+    record += recordBytes / 4;
+    for (const size of shape) writeCount(words, shapes / 4 + 2 * dimension++, size);
+    file.write(name, text + nameOffset);
+    nameOffset += lengths[index]!;
   });
-  const byName = tensors.map((_, index) => index).sort((a, b) => Buffer.compare(names[a]!, names[b]!));
-  byName.forEach((index, position) => {
-    file.writeUInt32LE(index, order + position * 4);
-  });
+  words.set(byName(tensors, nameBytes), order / 4);
   return file;
+}
+
+/** Indices in the order of the names' bytes. */
+function byName(tensors: readonly ManifestTensor[], nameBytes: number): number[] {
+  const names = tensors.map(({ name }) => name);
+  const indices = names.map((_, index) => index);
+  const ascii = names.reduce((sum, name) => sum + name.length, 0) === nameBytes;
+  // Beyond that the order of JavaScript is another one.
+  if (ascii) return indices.sort((a, b) => (names[a]! < names[b]! ? -1 : 1));
+  const bytes = names.map((name) => Buffer.from(name));
+  return indices.sort((a, b) => Buffer.compare(bytes[a]!, bytes[b]!));
 }
 
 function roundUpTo8(bytes: number): number {
@@ -49,7 +60,7 @@ function roundUpTo8(bytes: number): number {
 }
 
 /** A safe integer, in 64 bits. */
-function writeCount(file: Buffer, count: number, at: number): void {
-  file.writeUInt32LE(count % 2 ** 32, at);
-  file.writeUInt32LE(Math.floor(count / 2 ** 32), at + 4);
+function writeCount(words: Uint32Array, at: number, count: number): void {
+  words[at] = count % 2 ** 32;
+  words[at + 1] = Math.floor(count / 2 ** 32);
 }

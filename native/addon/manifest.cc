@@ -24,9 +24,8 @@ class NativeManifest : public Napi::ObjectWrap<NativeManifest> {
   static void define(Napi::Env env) {
     Environment::of(env).constructor_of(&kTag) = Napi::Persistent(DefineClass(
         env, "NativeManifest",
-        {InstanceAccessor<&NativeManifest::size>("size"), InstanceMethod<&NativeManifest::has>("has"),
-         InstanceMethod<&NativeManifest::get>("get"), InstanceMethod<&NativeManifest::names>("names"),
-         InstanceMethod<&NativeManifest::tensors>("tensors")}));
+        {InstanceAccessor<&NativeManifest::size>("size"), InstanceMethod<&NativeManifest::names>("names"),
+         InstanceMethod<&NativeManifest::find>("find"), InstanceMethod<&NativeManifest::tensor>("tensor")}));
   }
 
   static Napi::Value create(Napi::Env env, std::unique_ptr<const Manifest> manifest) {
@@ -46,42 +45,41 @@ class NativeManifest : public Napi::ObjectWrap<NativeManifest> {
 
   uint32_t count() const { return manifest_ ? manifest_->size() : 0; }
 
-  std::optional<uint32_t> index_of(const Napi::CallbackInfo& info) const {
-    const std::string name = string_argument(info[0], "name");
-    return manifest_ ? manifest_->find(name) : std::nullopt;
-  }
-
   Napi::Value size(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), count()); }
 
-  Napi::Value has(const Napi::CallbackInfo& info) {
-    return guarded(info.Env(), [&]() -> Napi::Value {
-      return Napi::Boolean::New(info.Env(), index_of(info).has_value());
-    });
-  }
-
-  Napi::Value get(const Napi::CallbackInfo& info) {
-    return guarded(info.Env(), [&] {
-      const std::optional<uint32_t> index = index_of(info);
-      return index ? entry(info.Env(), *index) : info.Env().Undefined();
-    });
-  }
-
   Napi::Value names(const Napi::CallbackInfo& info) {
-    return list(info.Env(), [&](uint32_t index) { return text(info.Env(), manifest_->tensor(index).name); });
-  }
-
-  Napi::Value tensors(const Napi::CallbackInfo& info) {
-    return list(info.Env(), [&](uint32_t index) { return entry(info.Env(), index); });
-  }
-
-  template <class Item>
-  Napi::Value list(Napi::Env env, Item item) {
-    Napi::Array array = Napi::Array::New(env, count());
+    Napi::Array array = Napi::Array::New(info.Env(), count());
     for (uint32_t index = 0; index < count(); ++index) {
-      const Napi::HandleScope scope(env);
-      array.Set(index, item(index));
+      const Napi::HandleScope scope(info.Env());
+      array.Set(index, text(info.Env(), manifest_->tensor(index).name));
     }
     return array;
+  }
+
+  Napi::Value find(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&]() -> Napi::Value {
+      const std::string name = string_argument(info[0], "name");
+      const std::optional<uint32_t> index = manifest_ ? manifest_->find(name) : std::nullopt;
+      return index ? number(info.Env(), *index) : info.Env().Undefined();
+    });
+  }
+
+  // A list, because an object would take three times as long.
+  Napi::Value tensor(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&] {
+      const Napi::Env env = info.Env();
+      const auto index = static_cast<uint32_t>(integer_argument(info[0], "index", 0, int64_t{count()} - 1));
+      const Manifest::Tensor tensor = manifest_->tensor(index);
+      Napi::Array all = Napi::Array::New(env, 5 + tensor.rank);
+      all.Set(0u, text(env, tensor.name));
+      all.Set(1u, text(env, tensor.dtype));
+      all.Set(2u, number(env, tensor.slab));
+      all.Set(3u, number(env, tensor.offset));
+      all.Set(4u, number(env, tensor.bytes));
+      for (uint32_t axis = 0; axis < tensor.rank; ++axis)
+        all.Set(5 + axis, number(env, manifest_->dimension(index, axis)));
+      return Napi::Value(all);
+    });
   }
 
   static Napi::Value text(Napi::Env env, std::string_view text) {
@@ -90,21 +88,6 @@ class NativeManifest : public Napi::ObjectWrap<NativeManifest> {
 
   static Napi::Value number(Napi::Env env, uint64_t value) {
     return Napi::Number::New(env, static_cast<double>(value));
-  }
-
-  Napi::Value entry(Napi::Env env, uint32_t index) {
-    const Manifest::Tensor tensor = manifest_->tensor(index);
-    Napi::Array shape = Napi::Array::New(env, tensor.rank);
-    for (uint32_t axis = 0; axis < tensor.rank; ++axis)
-      shape.Set(axis, number(env, manifest_->dimension(index, axis)));
-    Napi::Object entry = Napi::Object::New(env);
-    entry["name"] = text(env, tensor.name);
-    entry["dtype"] = text(env, tensor.dtype);
-    entry["shape"] = shape;
-    entry["slab"] = number(env, tensor.slab);
-    entry["offset"] = number(env, tensor.offset);
-    entry["bytes"] = number(env, tensor.bytes);
-    return entry;
   }
 
   std::unique_ptr<const Manifest> manifest_;

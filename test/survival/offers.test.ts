@@ -3,6 +3,7 @@ import { openSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { afterEach, expect, test } from "vitest";
 import { type NativeFd, native } from "../../dist/lib/native.js";
+import { TensorList } from "../../dist/lib/sharing/tensor-list.js";
 import type { ClientConnection } from "../../dist/lib/wire/client.js";
 import { packTensors } from "../../dist/lib/wire/manifest.js";
 import type { ReplyMessage } from "../../dist/lib/wire/messages.js";
@@ -31,7 +32,7 @@ async function snoop(socket: string, set: string) {
     ...{ set, version: null, checksum: null, access: "read", lease },
   });
   const sizes = message.slabs.map(({ bytes }) => bytes);
-  const tensors = packTensors(native.openManifest(memory!.manifest, sizes).tensors());
+  const tensors = packTensors([...new TensorList(native.openManifest(memory!.manifest, sizes))]);
   memory!.manifest.close();
   await line.request("release", { leases: [lease] });
   line.close();

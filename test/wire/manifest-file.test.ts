@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { bitsPerElement, dtypes } from "../../dist/lib/formats/dtypes.js";
 import { type NativeFd, native } from "../../dist/lib/native.js";
+import { TensorList } from "../../dist/lib/sharing/tensor-list.js";
 import type { ManifestTensor } from "../../dist/lib/wire/manifest.js";
 import { encodeManifest } from "../../dist/lib/wire/manifest-file.js";
 
@@ -18,7 +19,7 @@ const tensors: readonly ManifestTensor[] = [
 function openBytes(content: Uint8Array, sizes: readonly number[] = slabs) {
   const file = native.createSealedMemfd("test", content);
   try {
-    return native.openManifest(file, sizes);
+    return new TensorList(native.openManifest(file, sizes));
   } finally {
     file.close();
   }
@@ -38,7 +39,7 @@ test("what fits is found, in its order and by its names", () => {
   const manifest = open(tensors);
   expect(manifest.size).toBe(5);
   expect(manifest.names()).toEqual(tensors.map(({ name }) => name));
-  expect(manifest.tensors()).toEqual(tensors);
+  expect([...manifest]).toEqual(tensors);
   for (const tensor of tensors) {
     expect(manifest.get(tensor.name)).toEqual(tensor);
     expect(manifest.has(tensor.name)).toBe(true);
@@ -50,7 +51,7 @@ test("what fits is found, in its order and by its names", () => {
 });
 
 test("there may be no tensor at all", () => {
-  expect(open([]).tensors()).toEqual([]);
+  expect([...open([])]).toEqual([]);
   expect(open([]).get("")).toBeUndefined();
 });
 
@@ -78,7 +79,7 @@ test("any list of tensors is what it was", () => {
     fc.property(some, fc.string(), (list, other) => {
       const all = list.map((tensor) => ({ ...tensor, bytes: tensor.shape.reduce((a, b) => a * b, 1) }));
       const manifest = open(all, [Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER]);
-      expect(manifest.tensors()).toEqual(all);
+      expect([...manifest]).toEqual(all);
       for (const tensor of all) expect(manifest.get(tensor.name)).toEqual(tensor);
       expect(manifest.has(other)).toBe(all.some(({ name }) => name === other));
     }),
@@ -166,7 +167,7 @@ describe("is refused", () => {
         changed[at] = byte;
         try {
           const manifest = openBytes(changed);
-          for (const { name, slab, offset, bytes } of manifest.tensors()) {
+          for (const { name, slab, offset, bytes } of [...manifest]) {
             // What is no UTF-8 has no name that could be asked for.
             expect(manifest.has(name) || name.includes("\ufffd")).toBe(true);
             expect(offset + bytes).toBeLessThanOrEqual(slabs[slab]!);
@@ -193,9 +194,17 @@ describe("is refused", () => {
   });
 });
 
-test("it stays what it is when the file is closed", () => {
-  const manifest = open(tensors);
-  expect(manifest.get("a")).toEqual(tensors[4]);
+test("arguments that are none are refused", () => {
+  const file = native.createSealedMemfd("test", encodeManifest(tensors));
+  onTestFinished(() => file.close());
+  const manifest = native.openManifest(file, slabs);
+  const invalid = expect.objectContaining({ code: "ERR_CUDA_IPC_INVALID_ARGUMENT" });
+  for (const index of [-1, 5, 0.5, Number.NaN, "0"])
+    expect(() => manifest.tensor(index as number)).toThrow(invalid);
+  expect(() => manifest.find(7 as never)).toThrow(invalid);
+  for (const sizes of [undefined, [-1], ["1"], [{}]]) {
+    expect(() => native.openManifest(file, sizes as never)).toThrow(invalid);
+  }
   expect(() => native.openManifest({} as NativeFd, slabs)).toThrow(
     expect.objectContaining({ code: "ERR_CUDA_IPC_INVALID_ARGUMENT" }),
   );
