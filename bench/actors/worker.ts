@@ -41,6 +41,16 @@ const commands = {
       parts: Object.fromEntries(parts),
     };
   },
+  /** Milliseconds to look up every tensor and read its pointer, on weights that nobody has looked into. */
+  async allPointers(name: string, socket: string): Promise<number> {
+    await using weights = await attachSet(name, { socket });
+    const before = now();
+    let sink = 0n;
+    for (const tensor of weights.tensors()) sink ^= tensor.devicePointer;
+    const after = now();
+    if (sink < 0n) throw new Error("A device pointer is negative.");
+    return millisecondsBetween(before, after);
+  },
   async hash(name: string, socket: string, tensor: string): Promise<string> {
     await using weights = await attachSet(name, { socket });
     return createHash("sha256")

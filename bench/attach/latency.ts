@@ -67,14 +67,17 @@ export async function measureLatency(plan: LatencyPlan): Promise<Sample[]> {
   return samples;
 }
 
-/** A fresh process's first attach, and so many more. */
-export async function attachInFreshProcess({
-  set,
-  socket,
-  device,
-  repeats,
-  rested = 0,
-}: Pick<LatencyPlan, "set" | "socket" | "device" | "repeats" | "rested">): Promise<Sample[]> {
+/** A fresh process's first attach, and so many more; then whatever else it is to do. */
+export async function attachInFreshProcess(
+  {
+    set,
+    socket,
+    device,
+    repeats,
+    rested = 0,
+  }: Pick<LatencyPlan, "set" | "socket" | "device" | "repeats" | "rested">,
+  andThen?: (worker: Child<WorkerCommands>) => Promise<void>,
+): Promise<Sample[]> {
   const samples: Sample[] = [];
   const worker = await startWorker(device);
   try {
@@ -85,6 +88,7 @@ export async function attachInFreshProcess({
       await pause(restMs);
       await add("rested");
     }
+    await andThen?.(worker);
     await worker.end();
   } finally {
     worker.kill();

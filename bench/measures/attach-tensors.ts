@@ -17,12 +17,16 @@ export const attachTensors: Measure = {
         for (const sharing of await sharings(bench)) {
           await owner.call("publish", sharing, file.path, sharing, bench.device);
           const found: Sample[] = [];
+          const pointers: number[] = [];
+          const plan = { set: sharing, socket, device: bench.device, repeats };
           for (let round = 0; round < samples; round++) {
-            found.push(
-              ...(await attachInFreshProcess({ set: sharing, socket, device: bench.device, repeats })),
-            );
+            const attached = await attachInFreshProcess(plan, async (worker) => {
+              pointers.push(await worker.call("allPointers", sharing, socket));
+            });
+            found.push(...attached);
           }
           recordAttach(bench, { sharing, tensors }, found);
+          bench.record("cuda-ipc", "every pointer", "ms", { sharing, tensors }, pointers);
           await owner.call("retire", sharing);
         }
       }
