@@ -188,19 +188,6 @@ export interface NativeMapping {
   close(after?: NativeStream | NativeEvent | null): Promise<void>;
 }
 
-/** The tensors of a version, as an owner lists them: all of them have been checked. */
-export interface NativeManifest {
-  readonly size: number;
-  /** In the order of the version's source. */
-  names(): string[];
-  /** Which of them has that name. */
-  find(name: string): number | undefined;
-  /** `slab` is an index into the version's slabs; what follows the bytes are the dimensions. */
-  tensor(
-    index: number,
-  ): [name: string, dtype: string, slab: number, offset: number, bytes: number, ...shape: number[]];
-}
-
 /** What is needed to map a slab; see `openSlab`. */
 export interface SlabOpening {
   /** 16 bytes. */
@@ -526,10 +513,12 @@ export interface NativeAddon {
 
   // manifest.cc
   /**
-   * Reads a manifest file, which stays the caller's, and holds it against the version's slabs: their bytes. Throws
-   * ERR_CUDA_IPC_PROTOCOL, with what is wrong, and the name of the tensor in `details`.
+   * The content of a manifest file, which stays the caller's, when it has been held against the version's slabs: their
+   * bytes. Throws ERR_CUDA_IPC_PROTOCOL, with what is wrong, and the name of the tensor in `details`.
    */
-  openManifest(file: NativeFd, slabs: readonly number[]): NativeManifest;
+  openManifest(file: NativeFd, slabs: readonly number[]): ArrayBuffer;
+  /** Which tensor of such a content has that name. */
+  findTensor(manifest: ArrayBuffer, name: string): number | undefined;
 
   // slab.cc
   createSlab(options: { id: Buffer; device: number; bytes: number; sharing: Sharing }): Promise<NativeSlab>;

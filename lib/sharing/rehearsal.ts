@@ -73,6 +73,8 @@ export async function rehearseAttach(dial: () => NativeChannel): Promise<void> {
   try {
     const weights = await client.attach(request, limits);
     weights.tensor("tensor 0");
+    // What an attach leaves to whoever looks at all of it.
+    for (const tensor of weights.tensors()) void tensor.devicePointer;
     await weights.release({ after: null });
   } finally {
     forgetClient(socket);

@@ -1,26 +1,29 @@
-import type { Dtype } from "../formats/dtypes.js";
 import type { TensorEntry } from "../loading/plan.js";
-import type { NativeManifest } from "../native.js";
+import { native } from "../native.js";
+import { ManifestFile } from "../wire/manifest-file.js";
 
 /** The tensors of a version that is mapped: none of them is an object before it is asked for. */
 export class TensorList {
-  constructor(private readonly manifest: NativeManifest) {}
+  private opened: ManifestFile | undefined;
+
+  /** The content of a manifest file, checked: see `native.openManifest`. */
+  constructor(private readonly content: ArrayBuffer) {}
 
   get size(): number {
-    return this.manifest.size;
+    return this.file.size;
   }
 
   /** In the order of the version's source. */
   names(): string[] {
-    return this.manifest.names();
+    return Array.from({ length: this.size }, (_, index) => this.file.name(index));
   }
 
   has(name: string): boolean {
-    return this.manifest.find(name) !== undefined;
+    return native.findTensor(this.content, name) !== undefined;
   }
 
   get(name: string): TensorEntry | undefined {
-    const index = this.manifest.find(name);
+    const index = native.findTensor(this.content, name);
     return index === undefined ? undefined : this.at(index);
   }
 
@@ -30,8 +33,13 @@ export class TensorList {
   }
 
   private at(index: number): TensorEntry {
-    const [name, dtype, slab, offset, bytes, ...shape] = this.manifest.tensor(index);
     // Of a dtype that is not known it would not have been opened.
-    return { name, dtype: dtype as Dtype, shape, slab, offset, bytes };
+    return this.file.tensor(index) as TensorEntry;
+  }
+
+  // Not for an attach to wait for.
+  private get file(): ManifestFile {
+    this.opened ??= new ManifestFile(this.content);
+    return this.opened;
   }
 }

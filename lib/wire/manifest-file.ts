@@ -1,5 +1,7 @@
 import type { ManifestTensor } from "./manifest.js";
 
+// Words are of the machine's own byte order, which is that of the file wherever CUDA runs.
+
 const magic = "tensors1";
 const headerBytes = 32;
 const recordBytes = 48;
@@ -18,7 +20,6 @@ export function encodeManifest(tensors: readonly ManifestTensor[]): Buffer {
   const text = shapes + dimensions * 8;
   const content = new ArrayBuffer(text + nameBytes);
   const file = Buffer.from(content);
-  // Of the machine's own byte order, which is that of the file wherever CUDA runs.
   const words = new Uint32Array(content, 0, text / 4);
   file.write(magic, "latin1");
   words[2] = tensors.length;
@@ -63,4 +64,65 @@ function roundUpTo8(bytes: number): number {
 function writeCount(words: Uint32Array, at: number, count: number): void {
   words[at] = count % 2 ** 32;
   words[at + 1] = Math.floor(count / 2 ** 32);
+}
+
+/** Reads such a content, when all of it has been checked: `native.openManifest`. */
+export class ManifestFile {
+  readonly size: number;
+  private readonly words: Uint32Array;
+  private readonly bytes: Buffer;
+  private readonly shapes: number;
+  private readonly text: number;
+  private readonly dtypes: { words: readonly number[]; name: string }[] = [];
+
+  constructor(content: ArrayBuffer) {
+    this.bytes = Buffer.from(content);
+    this.words = new Uint32Array(content, 0, Math.floor(content.byteLength / 4));
+    this.size = this.words[2]!;
+    this.shapes = roundUpTo8(headerBytes + this.size * (recordBytes + 4)) / 4;
+    this.text = this.shapes * 4 + this.count(4) * 8;
+  }
+
+  name(index: number): string {
+    const record = recordAt(index);
+    const begin = this.text + this.words[record + 4]!;
+    return this.bytes.toString("utf8", begin, begin + this.words[record + 5]!);
+  }
+
+  tensor(index: number): ManifestTensor {
+    const record = recordAt(index);
+    const dimensions = this.shapes + 2 * this.words[record + 6]!;
+    const shape: number[] = [];
+    for (let axis = 0; axis < this.words[record + 7]!; axis++) shape.push(this.count(dimensions + 2 * axis));
+    return {
+      name: this.name(index),
+      dtype: this.dtype(record + 9),
+      shape,
+      slab: this.words[record + 8]!,
+      offset: this.count(record),
+      bytes: this.count(record + 2),
+    };
+  }
+
+  /** There are few, and most tensors have the same. */
+  private dtype(at: number): string {
+    const { words } = this;
+    const known = this.dtypes.find(
+      (dtype) =>
+        dtype.words[0] === words[at] && dtype.words[1] === words[at + 1] && dtype.words[2] === words[at + 2],
+    );
+    if (known !== undefined) return known.name;
+    const name = this.bytes.toString("latin1", at * 4, at * 4 + dtypeBytes).replace(/\0+$/, "");
+    this.dtypes.push({ words: [...words.subarray(at, at + dtypeBytes / 4)], name });
+    return name;
+  }
+
+  private count(at: number): number {
+    return this.words[at]! + this.words[at + 1]! * 2 ** 32;
+  }
+}
+
+/** Its first word. */
+function recordAt(index: number): number {
+  return (headerBytes + index * recordBytes) / 4;
 }

@@ -37,7 +37,7 @@ constexpr size_t round_up_to_8(size_t bytes) {
 }
 
 template <class Value>
-Value read_at(const std::vector<uint8_t>& content, size_t offset) {
+Value read_at(std::string_view content, size_t offset) {
   Value value;
   std::memcpy(&value, content.data() + offset, sizeof value);
   return value;
@@ -73,15 +73,33 @@ struct Manifest::Record {
   uint32_t first_dimension;
   uint32_t rank;
   uint32_t slab;
-  char dtype[12];  // filled up with zeros
+  char dtype_text[12];  // filled up with zeros
+
+  std::string_view dtype() const { return {dtype_text, ::strnlen(dtype_text, sizeof dtype_text)}; }
 };
 
-Manifest::Manifest(std::vector<uint8_t> content, const std::vector<uint64_t>& slabs)
-    : content_(std::move(content)) {
+Manifest::Manifest(std::string_view content) : content_(content) {
   static_assert(sizeof(Record) == 48);
-  check_outline();
+  if (content.size() < sizeof(Header)) throw broken("it has no header");
+  const auto header = read_at<Header>(content, 0);
+  if (std::memcmp(header.magic, kMagic, sizeof kMagic) != 0) throw broken("it is a file of another kind");
+  const uint64_t bytes = content.size();
+  // None of these is more than there are bytes, so nothing below overflows.
+  const bool plausible = header.tensors <= bytes / sizeof(Record) &&
+                         header.dimensions <= bytes / sizeof(uint64_t) && header.name_bytes <= bytes;
+  size_ = header.tensors;
+  dimensions_ = plausible ? header.dimensions : 0;
+  order_ = sizeof(Header) + size_t{header.tensors} * sizeof(Record);
+  shapes_ = order_ + round_up_to_8(size_t{header.tensors} * sizeof(uint32_t));
+  const size_t names = shapes_ + static_cast<size_t>(dimensions_) * sizeof(uint64_t);
+  if (!plausible || names + header.name_bytes != bytes)
+    throw broken("its " + std::to_string(bytes) + " bytes do not fit its header");
+  names_ = content.substr(names);
+}
+
+void Manifest::check(const std::vector<uint64_t>& slabs) const {
   check_partition();
-  for (uint32_t index = 0; index < size_; ++index) check_tensor(index, slabs);
+  for (uint32_t index = 0; index < size_; ++index) check_tensor(record(index), slabs);
   check_order();
 }
 
@@ -93,24 +111,13 @@ uint32_t Manifest::ordered(uint32_t position) const {
   return read_at<uint32_t>(content_, order_ + size_t{position} * sizeof(uint32_t));
 }
 
+uint64_t Manifest::dimension(uint64_t index) const {
+  return read_at<uint64_t>(content_, shapes_ + static_cast<size_t>(index) * sizeof(uint64_t));
+}
+
 std::string_view Manifest::name_of(const Record& record) const {
-  return {reinterpret_cast<const char*>(content_.data()) + names_ + record.name_offset, record.name_bytes};
-}
-
-std::string_view Manifest::dtype_of(uint32_t index) const {
-  const char* const text = reinterpret_cast<const char*>(content_.data()) + sizeof(Header) +
-                           size_t{index} * sizeof(Record) + offsetof(Record, dtype);
-  return {text, ::strnlen(text, sizeof Record::dtype)};
-}
-
-Manifest::Tensor Manifest::tensor(uint32_t index) const {
-  const Record found = record(index);
-  return {name_of(found), dtype_of(index), found.rank, found.slab, found.offset, found.bytes};
-}
-
-uint64_t Manifest::dimension(uint32_t index, uint32_t axis) const {
-  return read_at<uint64_t>(content_,
-                           shapes_ + (size_t{record(index).first_dimension} + axis) * sizeof(uint64_t));
+  if (record.name_offset > names_.size()) return {};
+  return names_.substr(record.name_offset, record.name_bytes);
 }
 
 std::optional<uint32_t> Manifest::find(std::string_view name) const {
@@ -119,6 +126,7 @@ std::optional<uint32_t> Manifest::find(std::string_view name) const {
   while (begin < end) {
     const uint32_t middle = begin + (end - begin) / 2;
     const uint32_t index = ordered(middle);
+    if (index >= size_) return std::nullopt;
     const int side = name.compare(name_of(record(index)));
     if (side == 0) return index;
     if (side < 0)
@@ -129,27 +137,9 @@ std::optional<uint32_t> Manifest::find(std::string_view name) const {
   return std::nullopt;
 }
 
-void Manifest::check_outline() {
-  if (content_.size() < sizeof(Header)) throw broken("it has no header");
-  const auto header = read_at<Header>(content_, 0);
-  if (std::memcmp(header.magic, kMagic, sizeof kMagic) != 0) throw broken("it is a file of another kind");
-  const uint64_t bytes = content_.size();
-  // None of these is more than there are bytes, so nothing below overflows.
-  const bool plausible = header.tensors <= bytes / sizeof(Record) &&
-                         header.dimensions <= bytes / sizeof(uint64_t) && header.name_bytes <= bytes;
-  size_ = header.tensors;
-  dimensions_ = header.dimensions;
-  order_ = sizeof(Header) + size_t{header.tensors} * sizeof(Record);
-  shapes_ = order_ + round_up_to_8(size_t{header.tensors} * sizeof(uint32_t));
-  names_ = shapes_ + static_cast<size_t>(plausible ? header.dimensions : 0) * sizeof(uint64_t);
-  if (!plausible || names_ + header.name_bytes != bytes)
-    throw broken("its " + std::to_string(bytes) + " bytes do not fit its header");
-}
-
 // Shapes and names stand in the order of the tensors, each once: whatever a file claims, to look it over
 // takes time in proportion to its bytes.
 void Manifest::check_partition() const {
-  const uint64_t name_bytes = content_.size() - names_;
   uint64_t dimensions = 0;
   uint64_t names = 0;
   for (uint32_t index = 0; index < size_; ++index) {
@@ -159,18 +149,17 @@ void Manifest::check_partition() const {
                    " is not behind the one before");
     dimensions += record.rank;
     names += record.name_bytes;
-    if (dimensions > dimensions_ || names > name_bytes)
+    if (dimensions > dimensions_ || names > names_.size())
       throw broken("the shape or the name of tensor " + std::to_string(index) + " goes beyond the others");
   }
-  if (dimensions != dimensions_ || names != name_bytes) throw broken("a part of it is no tensor's");
+  if (dimensions != dimensions_ || names != names_.size()) throw broken("a part of it is no tensor's");
 }
 
-void Manifest::check_tensor(uint32_t index, const std::vector<uint64_t>& slabs) const {
-  const Record record = this->record(index);
+void Manifest::check_tensor(const Record& record, const std::vector<uint64_t>& slabs) const {
   const std::string_view name = name_of(record);
-  const std::optional<uint32_t> bits = bits_per_element(dtype_of(index));
-  if (!bits) throw broken_tensor(name, "its dtype " + quoted(dtype_of(index)) + " is not known");
-  if (bytes_of_shape(index, record.rank, *bits) != record.bytes)
+  const std::optional<uint32_t> bits = bits_per_element(record.dtype());
+  if (!bits) throw broken_tensor(name, "its dtype " + quoted(record.dtype()) + " is not known");
+  if (bytes_of_shape(record, *bits) != record.bytes)
     throw broken_tensor(name,
                         "its " + std::to_string(record.bytes) + " bytes do not fit its dtype and shape");
   if (record.slab >= slabs.size())
@@ -181,10 +170,10 @@ void Manifest::check_tensor(uint32_t index, const std::vector<uint64_t>& slabs) 
 }
 
 // Nothing where there is no such number of bytes, or none that JavaScript could tell.
-std::optional<uint64_t> Manifest::bytes_of_shape(uint32_t index, uint32_t rank, uint32_t bits) const {
+std::optional<uint64_t> Manifest::bytes_of_shape(const Record& record, uint32_t bits) const {
   uint64_t elements = 1;
-  for (uint32_t axis = 0; axis < rank; ++axis) {
-    const uint64_t dimension = this->dimension(index, axis);
+  for (uint32_t axis = 0; axis < record.rank; ++axis) {
+    const uint64_t dimension = this->dimension(uint64_t{record.first_dimension} + axis);
     if (dimension > kMostExact || __builtin_mul_overflow(elements, dimension, &elements) ||
         elements > kMostExact)
       return std::nullopt;
@@ -206,7 +195,7 @@ void Manifest::check_order() const {
   }
 }
 
-std::vector<uint8_t> read_manifest_file(const Fd& fd) {
+size_t manifest_file_bytes(const Fd& fd) {
   struct stat facts {};
   // Only files in memory can be sealed: no other is read, which might have to be waited for.
   constexpr int kSealed = F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW;
@@ -217,16 +206,17 @@ std::vector<uint8_t> read_manifest_file(const Fd& fd) {
   if (bytes > kMostBytes)
     throw broken("it has " + std::to_string(bytes) + " bytes, and " + std::to_string(kMostBytes) +
                  " is the limit");
-  std::vector<uint8_t> content(static_cast<size_t>(bytes));
-  for (size_t done = 0; done < content.size();) {
+  return static_cast<size_t>(bytes);
+}
+
+void read_manifest_file(const Fd& fd, uint8_t* content, size_t bytes) {
+  for (size_t done = 0; done < bytes;) {
     // Whoever has the descriptor shares its position.
-    const ssize_t got =
-        ::pread(fd.get(), content.data() + done, content.size() - done, static_cast<off_t>(done));
+    const ssize_t got = ::pread(fd.get(), content + done, bytes - done, static_cast<off_t>(done));
     if (got < 0 && errno == EINTR) continue;
     if (got <= 0) throw broken("it cannot be read");
     done += static_cast<size_t>(got);
   }
-  return content;
 }
 
 }  // namespace cuda_ipc

@@ -12,28 +12,19 @@
 
 namespace cuda_ipc {
 
+// A view of a file's content, which stays the caller's.
 class Manifest {
  public:
-  struct Tensor {
-    std::string_view name;   // as long as the manifest lives, as is the next
-    std::string_view dtype;  // of the safetensors format
-    uint32_t rank;
-    uint32_t slab;    // index into the version's slabs
-    uint64_t offset;  // from the beginning of the slab
-    uint64_t bytes;
-  };
+  // Throws Error (ERR_CUDA_IPC_PROTOCOL) where the parts that the header names are not those of the content.
+  explicit Manifest(std::string_view content);
 
   // Takes nothing for granted: every tensor has a name of its own and a known dtype, has the size that its
   // shape says, and lies within its slab. `slabs`: their bytes. Throws Error (ERR_CUDA_IPC_PROTOCOL), which
   // names the tensor and what is wrong.
-  Manifest(std::vector<uint8_t> content, const std::vector<uint64_t>& slabs);
+  void check(const std::vector<uint64_t>& slabs) const;
 
-  uint32_t size() const { return size_; }
-  size_t bytes() const { return content_.size(); }
-  // In the order of the version's source. `index` is less than the size.
-  Tensor tensor(uint32_t index) const;
-  // `axis` is less than the tensor's rank.
-  uint64_t dimension(uint32_t index, uint32_t axis) const;
+  // The index of the tensor of that name. Harmless, and of no meaning, in a content that has not been
+  // checked.
   std::optional<uint32_t> find(std::string_view name) const;
 
  private:
@@ -41,25 +32,25 @@ class Manifest {
 
   Record record(uint32_t index) const;
   uint32_t ordered(uint32_t position) const;
+  uint64_t dimension(uint64_t index) const;
   std::string_view name_of(const Record& record) const;
-  std::string_view dtype_of(uint32_t index) const;
-  std::optional<uint64_t> bytes_of_shape(uint32_t index, uint32_t rank, uint32_t bits) const;
-  void check_outline();
+  std::optional<uint64_t> bytes_of_shape(const Record& record, uint32_t bits) const;
   void check_partition() const;
-  void check_tensor(uint32_t index, const std::vector<uint64_t>& slabs) const;
+  void check_tensor(const Record& record, const std::vector<uint64_t>& slabs) const;
   void check_order() const;
 
-  std::vector<uint8_t> content_;
+  std::string_view content_;
   uint32_t size_ = 0;
   uint64_t dimensions_ = 0;
   // Where the parts lie.
   size_t order_ = 0;
   size_t shapes_ = 0;
-  size_t names_ = 0;
+  std::string_view names_;
 };
 
-// What is in the file, which must be sealed against any change. Throws Error: ERR_CUDA_IPC_PROTOCOL for
-// anything else, such as a file that a read could wait for.
-std::vector<uint8_t> read_manifest_file(const Fd& fd);
+// The length of such a file, which must be sealed against any change, and its content. Throws Error:
+// ERR_CUDA_IPC_PROTOCOL for anything else, such as a file that a read could wait for.
+size_t manifest_file_bytes(const Fd& fd);
+void read_manifest_file(const Fd& fd, uint8_t* content, size_t bytes);
 
 }  // namespace cuda_ipc

@@ -197,15 +197,29 @@ describe("is refused", () => {
 test("arguments that are none are refused", () => {
   const file = native.createSealedMemfd("test", encodeManifest(tensors));
   onTestFinished(() => file.close());
-  const manifest = native.openManifest(file, slabs);
+  const content = native.openManifest(file, slabs);
   const invalid = expect.objectContaining({ code: "ERR_CUDA_IPC_INVALID_ARGUMENT" });
-  for (const index of [-1, 5, 0.5, Number.NaN, "0"])
-    expect(() => manifest.tensor(index as number)).toThrow(invalid);
-  expect(() => manifest.find(7 as never)).toThrow(invalid);
+  expect(() => native.findTensor(content, 7 as never)).toThrow(invalid);
+  expect(() => native.findTensor(Buffer.from(content) as never, "a")).toThrow(invalid);
   for (const sizes of [undefined, [-1], ["1"], [{}]]) {
     expect(() => native.openManifest(file, sizes as never)).toThrow(invalid);
   }
-  expect(() => native.openManifest({} as NativeFd, slabs)).toThrow(
-    expect.objectContaining({ code: "ERR_CUDA_IPC_INVALID_ARGUMENT" }),
+  expect(() => native.openManifest({} as NativeFd, slabs)).toThrow(invalid);
+});
+
+test("a search in what has not been checked harms nobody", () => {
+  const content = encodeManifest(tensors);
+  fc.assert(
+    fc.property(fc.array(fc.tuple(fc.nat(content.length - 1), fc.nat(255))), (changes) => {
+      const changed = new Uint8Array(content);
+      for (const [at, byte] of changes) changed[at] = byte;
+      try {
+        native.findTensor(changed.buffer as ArrayBuffer, "a");
+      } catch (error) {
+        expect(error).toMatchObject({ code: "ERR_CUDA_IPC_PROTOCOL" });
+      }
+    }),
+    { numRuns: 2000 },
   );
+  expect(() => native.findTensor(new ArrayBuffer(0), "a")).toThrow(broken("it has no header"));
 });
