@@ -200,7 +200,6 @@ export class Catalog extends EventEmitter<CatalogEvents> {
 
   private close(entry: CatalogEntry): void {
     const { id } = entry;
-    closeManifestFile(entry);
     const work = Promise.allSettled(entry.slabs.map(closeSlab)).then((results) => {
       this.handingBack.delete(work);
       for (const result of results) if (result.status === "rejected") this.emit("error", result.reason);
@@ -214,6 +213,8 @@ export class Catalog extends EventEmitter<CatalogEvents> {
     const entry = this.entries.get(id);
     if (entry === undefined) return;
     this.entries.delete(id);
+    // Not before: whoever asks for the version until then may have had it made once more.
+    closeManifestFile(entry);
     if (entry.presence === "awaited") this.emit("lost", entry);
     this.emit("freed", entry);
   }

@@ -8,7 +8,7 @@ export type UncheckedColumns = { readonly [K in keyof TensorColumns]: readonly u
 type SlabSize = { readonly bytes: number };
 
 /**
- * Holds a manifest that came over the wire against the slabs that came with it: every tensor has a name of its own and
+ * Holds the tensors of a version, as one owner tells another, against its slabs: every tensor has a name of its own and
  * a known dtype, has the size that its shape says, and lies within its slab, so that no view can reach beyond the
  * memory. Of the columns nothing is taken for granted.
  */
@@ -88,5 +88,7 @@ function isShape(value: unknown): value is number[] {
 }
 
 function broken(why: string, details: { tensor?: string }): CudaIpcError {
-  return new CudaIpcError("ERR_CUDA_IPC_PROTOCOL", `The owner's manifest is broken: ${why}.`, { details });
+  return new CudaIpcError("ERR_CUDA_IPC_PROTOCOL", `The list of a version's tensors is broken: ${why}.`, {
+    details,
+  });
 }

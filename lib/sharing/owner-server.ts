@@ -218,12 +218,13 @@ export class OwnerServer {
     return {
       ...this.locks.handlers(session, process),
       ...this.options.succession.handlers(session, process, () => this.sessions.get(session)!.connection),
-      attach: (request) =>
-        this.granting.attach(
-          session,
-          request,
-          request.ahead ? this.sentAhead(session, process.key, channel, request.lease) : undefined,
-        ),
+      attach: (request) => {
+        const ahead = request.ahead
+          ? this.sentAhead(session, process.key, channel, request.lease)
+          : undefined;
+        if (ahead === undefined) this.shelf.complete();
+        return this.granting.attach(session, request, ahead);
+      },
       retain: (request) => this.granting.retain(session, request),
       release: ({ leases }) => {
         const effects = this.ledger.release(leases, session);

@@ -12,6 +12,8 @@ export class Shelf {
   /** For whatever connections are accepted with. */
   readonly native: NativeShelf;
   private closed = false;
+  /** What could not be put there. */
+  private readonly missing = new Set<CatalogEntry>();
 
   /** `uids`: users whose processes are served. */
   constructor(
@@ -36,6 +38,7 @@ export class Shelf {
   /** Puts the version there, in place of any other, if it is the one that its set's name stands for. */
   show(entry: CatalogEntry): void {
     const { set, id, checksum } = entry;
+    this.missing.delete(entry);
     if (this.closed) return;
     if (entry.presence !== "present" || this.catalog.current(set) !== entry) return;
     this.withdraw(set);
@@ -46,7 +49,13 @@ export class Shelf {
       this.native.put(set, id, checksum, frame, fds, provider);
     } catch {
       // No descriptor is left for the list of its tensors: whoever attaches is told that, if it is so still.
+      this.missing.add(entry);
     }
+  }
+
+  /** Shows what could not be, when descriptors were short: there may be some now. */
+  complete(): void {
+    for (const entry of [...this.missing]) this.show(entry);
   }
 
   /** Whatever lies there for the set. */
@@ -73,8 +82,9 @@ export class Shelf {
     await Promise.all(this.catalog.list().map((entry) => this.whenReturned(entry)));
   }
 
-  private remove({ set, id }: CatalogEntry): void {
-    this.native.remove(set, id);
+  private remove(entry: CatalogEntry): void {
+    this.missing.delete(entry);
+    this.native.remove(entry.set, entry.id);
   }
 
   /** Nothing is sent ahead any more, and no memory kept. */

@@ -19,17 +19,23 @@ export class TensorList {
   }
 
   has(name: string): boolean {
-    return native.findTensor(this.content, name) !== undefined;
+    return this.indexOf(name) !== undefined;
   }
 
   get(name: string): TensorEntry | undefined {
-    const index = native.findTensor(this.content, name);
+    const index = this.indexOf(name);
     return index === undefined ? undefined : this.at(index);
   }
 
   /** In the order of the version's source. */
   *[Symbol.iterator](): IterableIterator<TensorEntry> {
     for (let index = 0; index < this.size; index++) yield this.at(index);
+  }
+
+  /** Whatever has no UTF-8 form names nothing. */
+  private indexOf(name: unknown): number | undefined {
+    if (typeof name !== "string" || /\p{Surrogate}/u.test(name)) return undefined;
+    return native.findTensor(this.content, name);
   }
 
   private at(index: number): TensorEntry {

@@ -1,6 +1,8 @@
 // Manifest files, as JavaScript looks into them.
 #include "wire/manifest.h"
 
+#include <memory>
+
 #include "addon/arguments.h"
 #include "addon/exports.h"
 #include "addon/fd.h"
@@ -10,15 +12,16 @@ namespace cuda_ipc {
 namespace {
 
 Napi::Value open_manifest(const Napi::CallbackInfo& info) {
-  const Fd& fd = unwrap_fd(info[0]);
+  // Shared: what stands in the array may run JavaScript, which could close it.
+  const std::shared_ptr<Fd> fd = share_fd(info[0]);
   if (!info[1].IsArray()) invalid_argument("slabs", "an array of byte counts", info[1]);
   const Napi::Array array = info[1].As<Napi::Array>();
   std::vector<uint64_t> slabs;
   for (uint32_t i = 0; i < array.Length(); ++i) slabs.push_back(bytes_argument(array.Get(i), "slabs"));
-  const size_t bytes = manifest_file_bytes(fd);
+  const size_t bytes = manifest_file_bytes(*fd);
   Napi::ArrayBuffer content = Napi::ArrayBuffer::New(info.Env(), bytes);
   auto* const data = static_cast<uint8_t*>(content.Data());
-  read_manifest_file(fd, data, bytes);
+  read_manifest_file(*fd, data, bytes);
   Manifest({static_cast<const char*>(content.Data()), bytes}).check(slabs);
   return content;
 }

@@ -65,7 +65,7 @@ std::optional<size_t> declared_descriptors(std::string_view frame) {
 }
 
 std::optional<Grant> read_grant(std::string_view frame) {
-  // Nothing else is read further than that: a list of tensors is long.
+  // Nothing else is read further than that.
   const std::string_view beginning = frame.substr(0, 64);
   if (beginning.find(kAttached) == std::string_view::npos && beginning.find(kAhead) == std::string_view::npos)
     return std::nullopt;

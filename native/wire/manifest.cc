@@ -43,6 +43,32 @@ Value read_at(std::string_view content, size_t offset) {
   return value;
 }
 
+// Of no code point in more bytes than it takes, of no surrogate, and of none beyond the last.
+bool is_utf8(std::string_view text) {
+  size_t at = 0;
+  while (at < text.size()) {
+    constexpr uint64_t kBeyondAscii = 0x8080808080808080;
+    if (text.size() - at >= sizeof(uint64_t) && (read_at<uint64_t>(text, at) & kBeyondAscii) == 0) {
+      at += sizeof(uint64_t);
+      continue;
+    }
+    const auto first = static_cast<uint8_t>(text[at]);
+    const size_t length = first < 0x80 ? 1 : first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+    if (length == 0 || first > 0xf4 || text.size() - at < length) return false;
+    for (size_t i = 1; i < length; ++i)
+      if ((static_cast<uint8_t>(text[at + i]) & 0xc0) != 0x80) return false;
+    const uint8_t second = length > 2 ? static_cast<uint8_t>(text[at + 1]) : 0;
+    if ((first == 0xe0 && second < 0xa0) || (first == 0xed && second > 0x9f)) return false;
+    if ((first == 0xf0 && second < 0x90) || (first == 0xf4 && second > 0x8f)) return false;
+    at += length;
+  }
+  return true;
+}
+
+bool is_zero(std::string_view bytes) {
+  return bytes.find_first_not_of('\0') == std::string_view::npos;
+}
+
 // For a message: names are any text, and may be long.
 std::string quoted(std::string_view name) {
   std::string text = "\"";
@@ -98,6 +124,9 @@ Manifest::Manifest(std::string_view content) : content_(content) {
 }
 
 void Manifest::check(const std::vector<uint64_t>& slabs) const {
+  const size_t order_end = order_ + size_t{size_} * sizeof(uint32_t);
+  if (read_at<Header>(content_, 0).unused != 0 || !is_zero(content_.substr(order_end, shapes_ - order_end)))
+    throw broken("there is something where zeros must be");
   check_partition();
   for (uint32_t index = 0; index < size_; ++index) check_tensor(record(index), slabs);
   check_order();
@@ -157,7 +186,10 @@ void Manifest::check_partition() const {
 
 void Manifest::check_tensor(const Record& record, const std::vector<uint64_t>& slabs) const {
   const std::string_view name = name_of(record);
+  if (!is_utf8(name)) throw broken_tensor("", "its name is not UTF-8");
   const std::optional<uint32_t> bits = bits_per_element(record.dtype());
+  if (!is_zero({record.dtype_text + record.dtype().size(), sizeof record.dtype_text - record.dtype().size()}))
+    throw broken_tensor(name, "there is something behind its dtype");
   if (!bits) throw broken_tensor(name, "its dtype " + quoted(record.dtype()) + " is not known");
   if (bytes_of_shape(record, *bits) != record.bytes)
     throw broken_tensor(name,

@@ -45,6 +45,21 @@ const types = (messages: Messages) => messages.map(({ type }) => type);
 const inAdvance = ["ahead", "attached"];
 const afterwards = ["attached"];
 
+test("a version that could not be laid ready for want of descriptors is as soon as there are some", async () => {
+  const owner = await startOwner();
+  const short = Object.assign(new Error("none left"), { code: "ERR_CUDA_IPC_FD_LIMIT" });
+  const making = vi.spyOn(native, "createSealedMemfd").mockImplementation(() => {
+    throw short;
+  });
+  onTestFinished(() => making.mockRestore());
+  await owner.load("llm", someTensors());
+  const peer = await welcomedPeer(owner);
+  expect(types(await askedBy(peer, "llm"))).toEqual(["error"]);
+  making.mockRestore();
+  expect(types(await askedBy(peer, "llm"))).toEqual(afterwards);
+  expect(types(await askedBy(peer, "llm"))).toEqual(inAdvance);
+});
+
 describe.each(sharings)("%s", (sharing) => {
   test("the current version comes ahead, and the grant refers to it", async () => {
     const owner = await startOwner();

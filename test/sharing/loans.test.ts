@@ -15,6 +15,7 @@ import { coded } from "../helpers/errors.js";
 import { beforeGrant, leaveUnanswered } from "../helpers/granting.js";
 import { hostMachine, startHostOwner, startHostWorker } from "../helpers/host.js";
 import { inspect } from "../helpers/inspect.js";
+import { manifestFiles } from "../helpers/manifest-files.js";
 import { expectMemoryBack, expectMemoryUsed, freeMemory } from "../helpers/memory.js";
 import { block, folder, MIB, someTensors, startOwner, startWorker } from "../helpers/sharing.js";
 
@@ -76,6 +77,22 @@ async function retireBorrowed(owner: Owner, version: Version): Promise<{ freed: 
   expect(await isSettled(freed)).toBe(false);
   return { freed };
 }
+
+test("whoever asks for a version that is on its way leaves no list of its tensors open", async () => {
+  const owner = await startOwner();
+  const version = await owner.load("llm", someTensors(), ipc);
+  const { peer, lease } = await borrower(owner);
+  expect(manifestFiles()).toBe(1);
+  const { freed } = await retireBorrowed(owner, version);
+  await peer.call("requestAttach", "llm", newLease(), { version: version.id });
+  let message: { type: string };
+  do message = await peer.call("next");
+  while (message.type === "closing" || message.type === "retired");
+  expect(message).toMatchObject({ code: "ERR_CUDA_IPC_NO_VERSION" });
+  await giveBack(peer, lease);
+  await freed;
+  expect(manifestFiles()).toBe(0);
+});
 
 describe("a version that was withdrawn before the owner looked at the request for it is freed", () => {
   async function withdrawnAhead() {

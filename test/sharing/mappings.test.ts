@@ -4,6 +4,7 @@ import { attach } from "../../dist/lib/index.js";
 import { native } from "../../dist/lib/native.js";
 import type { CatalogEntry } from "../../dist/lib/sharing/catalog.js";
 import { closeManifestFile } from "../../dist/lib/sharing/manifest-file.js";
+import { manifestFiles } from "../helpers/manifest-files.js";
 import { sharings, someTensors, startOwner, startWorker } from "../helpers/sharing.js";
 
 describe.each(sharings)("%s", (sharing) => {
@@ -102,6 +103,21 @@ describe("access", () => {
     expect(version.refCount).toBe(0);
   });
 });
+
+test.each(sharings)(
+  "%s: what is attached keeps no list of tensors open, and its owner keeps one",
+  async (sharing) => {
+    const owner = await startOwner();
+    await owner.load("llm", someTensors(), { sharing });
+    const weights = await Promise.all(
+      Array.from({ length: 20 }, () => attach("llm", { socket: owner.socket })),
+    );
+    expect(manifestFiles()).toBe(1);
+    for (const each of weights) await each.release();
+    await owner.retire("llm");
+    expect(manifestFiles()).toBe(0);
+  },
+);
 
 test.each(sharings)(
   "%s: a manifest that does not fit undoes what is being mapped, and ends the lease",
