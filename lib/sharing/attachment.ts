@@ -25,6 +25,8 @@ export interface AttachedSlab {
   readonly uuid: string;
   readonly bytes: number;
   readonly mapping: NativeMapping;
+  /** Where it is mapped. */
+  readonly pointer: bigint;
   /** `vmm`: kept open while the lease is held, so that the memory can be handed on to another owner. */
   readonly fd?: NativeFd;
   /** `ipc` */
@@ -59,10 +61,10 @@ export class Attachment {
   /** The ranges of device memory that the version's identity covers, slab by slab. */
   contents(): { device: number; pointer: bigint; bytes: number }[] {
     const { contentBytes } = later.identity();
-    const tensors = [...this.tensors];
-    return this.slabs.map(({ device, mapping }, index) => ({
+    const tensors = this.tensors.all();
+    return this.slabs.map(({ device, pointer }, index) => ({
       device,
-      pointer: mapping.devicePointer,
+      pointer,
       bytes: contentBytes(tensors, index),
     }));
   }

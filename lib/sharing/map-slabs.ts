@@ -40,7 +40,8 @@ export async function mapSlabs(
   const opened = await Promise.allSettled(
     slabs.map(async ({ id, uuid, bytes, fd, handle }, index) => {
       const mapping = await open({ id: Buffer.from(id, "hex"), uuid, bytes, access, fd, handle }, index);
-      return { id, device: mapping.device, uuid, bytes, fd, handle, mapping };
+      const { device, devicePointer: pointer } = mapping;
+      return { id, device, uuid, bytes, fd, handle, mapping, pointer };
     }),
   );
   const mapped = opened.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));

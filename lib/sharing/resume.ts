@@ -54,7 +54,7 @@ async function offer(line: Line, attachment: Attachment, leases: string[], to: U
   const body = {
     version: {
       ...{ id, set, number, sharing, writable, checksum },
-      tensors: packTensors([...tensors]),
+      tensors: packTensors(tensors.all()),
     },
     slabs: slabs.map((slab) => {
       return { id: slab.id, device: slab.uuid, bytes: slab.bytes, sharing, handle: null };

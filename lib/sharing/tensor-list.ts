@@ -28,8 +28,8 @@ export class TensorList {
   }
 
   /** In the order of the version's source. */
-  *[Symbol.iterator](): IterableIterator<TensorEntry> {
-    for (let index = 0; index < this.size; index++) yield this.at(index);
+  all(): TensorEntry[] {
+    return Array.from({ length: this.size }, (_, index) => this.at(index));
   }
 
   /** Whatever has no UTF-8 form names nothing. */

@@ -28,10 +28,10 @@ export class Tensor {
     const slab = attachment.slabs[entry.slab]!;
     this.name = entry.name;
     this.dtype = entry.dtype;
-    this.shape = Object.freeze([...entry.shape]);
+    this.shape = Object.freeze(entry.shape);
     this.bytes = entry.bytes;
     this.device = slab.device;
-    this.address = slab.mapping.devicePointer + BigInt(entry.offset);
+    this.address = slab.pointer + BigInt(entry.offset);
   }
 
   /**

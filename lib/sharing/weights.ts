@@ -128,7 +128,7 @@ export class Weights extends EventEmitter<WeightsEvents> implements AsyncDisposa
   }
 
   *tensors(): IterableIterator<Tensor> {
-    for (const entry of this.attachment.tensors) {
+    for (const entry of this.attachment.tensors.all()) {
       this.attachment.assertHeld();
       yield this.views.get(entry.name)?.deref() ?? this.view(entry);
     }
@@ -152,7 +152,7 @@ export class Weights extends EventEmitter<WeightsEvents> implements AsyncDisposa
           .map(({ device, pointer, bytes }) => native.checksum(device, pointer, bytes)),
       ),
     );
-    return later.identity().contentChecksum([...this.attachment.tensors], checksums);
+    return later.identity().contentChecksum(this.attachment.tensors.all(), checksums);
   }
 
   /** The owner's count of leases on this version; `exact` is false while the owner is recovering. */

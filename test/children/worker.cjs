@@ -87,7 +87,7 @@ serve({
     const body = {
       version: {
         ...{ id, set, number, sharing, writable, checksum },
-        tensors: packTensors([...tensors]),
+        tensors: packTensors(tensors.all()),
       },
       slabs: slabs.map((slab) => ({
         ...{ id: slab.id, device: slab.uuid, bytes: slab.bytes, sharing, handle: null },

@@ -19,7 +19,7 @@ function recovering(offer: () => Promise<unknown>) {
     lease,
     portable: true,
     slabs: [slab],
-    tensors: [],
+    tensors: { all: () => [] },
     version: { id: version },
   };
   const request = vi.fn(async (type: string) => {

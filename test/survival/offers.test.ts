@@ -32,7 +32,7 @@ async function snoop(socket: string, set: string) {
     ...{ set, version: null, checksum: null, access: "read", lease },
   });
   const sizes = message.slabs.map(({ bytes }) => bytes);
-  const tensors = packTensors([...new TensorList(native.openManifest(memory!.manifest, sizes))]);
+  const tensors = packTensors(new TensorList(native.openManifest(memory!.manifest, sizes)).all());
   memory!.manifest.close();
   await line.request("release", { leases: [lease] });
   line.close();
