@@ -1,3 +1,5 @@
+import { hasUtf8Form } from "./text.js";
+
 /**
  * A JSON reader that is as strict as the format's reference reader, which JSON.parse is not: duplicate keys are
  * refused, objects are Maps (so "__proto__" is a name like any other), a number keeps its spelling (so 1.0 and
@@ -119,8 +121,7 @@ class Parser {
     } catch {
       throw new JsonError(`the string at character ${start} has an escape that JSON does not know`);
     }
-    // With the u flag a surrogate only matches where it has no partner.
-    if (/\p{Surrogate}/u.test(value)) {
+    if (!hasUtf8Form(value)) {
       throw new JsonError(`the string at character ${start} has an unpaired surrogate`);
     }
     return value;

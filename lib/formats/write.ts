@@ -5,6 +5,7 @@ import { checkOptions, invalidArgument } from "../errors.js";
 import { type Dtype, dtypeRank, elementsPerByteBoundary, isDtype, tensorBytes } from "./dtypes.js";
 import { fileFailure, maxHeaderBytes } from "./file.js";
 import { metadataKey } from "./header.js";
+import { hasUtf8Form } from "./text.js";
 
 type Chunks = Iterable<ArrayBufferView> | AsyncIterable<ArrayBufferView>;
 
@@ -106,9 +107,9 @@ function checkTensor({ name, dtype, shape, data }: TensorToWrite): void {
   }
 }
 
-/** Readers refuse unpaired surrogates, which have no UTF-8 form. */
+/** Readers refuse what has none. */
 function checkText(name: string, value: unknown): void {
-  if (typeof value !== "string" || /\p{Surrogate}/u.test(value)) {
+  if (typeof value !== "string" || !hasUtf8Form(value)) {
     throw invalidArgument(name, "a string without unpaired surrogates", value);
   }
 }

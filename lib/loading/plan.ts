@@ -2,6 +2,7 @@ import { CudaIpcError, invalidArgument } from "../errors.js";
 import type { Dtype } from "../formats/dtypes.js";
 import { layoutSlab } from "../formats/layout.js";
 import type { TensorSource } from "../formats/safetensors.js";
+import { hasUtf8Form } from "../formats/text.js";
 import type { LoadRun } from "../native.js";
 import type { ManifestTensor } from "../wire/manifest.js";
 import type { WeightsSource } from "./source.js";
@@ -46,7 +47,7 @@ export function planLoad(
   const slabOf = new Map<TensorSource, number>();
   for (const tensor of source.tensors) {
     // Workers know names by their UTF-8 form.
-    if (/\p{Surrogate}/u.test(tensor.name)) {
+    if (!hasUtf8Form(tensor.name)) {
       throw invalidArgument("the name of a tensor", "a string without unpaired surrogates", tensor.name);
     }
     const device = typeof placement === "function" ? placement(tensor) : placement;

@@ -1,3 +1,4 @@
+import { hasUtf8Form } from "../formats/text.js";
 import type { TensorEntry } from "../loading/plan.js";
 import { native } from "../native.js";
 import { ManifestFile } from "../wire/manifest-file.js";
@@ -34,7 +35,7 @@ export class TensorList {
 
   /** Whatever has no UTF-8 form names nothing. */
   private indexOf(name: unknown): number | undefined {
-    if (typeof name !== "string" || /\p{Surrogate}/u.test(name)) return undefined;
+    if (typeof name !== "string" || !hasUtf8Form(name)) return undefined;
     return native.findTensor(this.content, name);
   }
 

@@ -64,6 +64,10 @@ describe("what was wrong is said by its code", () => {
 
   test("arguments", async () => {
     const owner = await startOwner();
+    await expect(owner.load("set", { "\ud800": Uint8Array.of(1) })).rejects.toMatchObject({
+      code: "ERR_CUDA_IPC_INVALID_ARGUMENT",
+      message: expect.stringContaining("unpaired surrogates"),
+    });
     await expect(owner.load("set", block(1), { device: 77 })).rejects.toMatchObject({
       code: "ERR_CUDA_IPC_INVALID_DEVICE",
       details: { device: 77 },
