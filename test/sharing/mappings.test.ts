@@ -119,6 +119,16 @@ test.each(sharings)(
   },
 );
 
+test("an owner that ends keeps none open either, whoever holds its memory still", async () => {
+  const owner = await startOwner();
+  await owner.load("llm", someTensors(), { sharing: "vmm" });
+  const worker = await startWorker();
+  const key = await worker.call<number>("attach", "llm", { socket: owner.socket });
+  await owner.close();
+  expect(manifestFiles()).toBe(0);
+  expect(await worker.call("read", key, "bytes")).toEqual(someTensors().bytes);
+});
+
 test.each(sharings)(
   "%s: a manifest that does not fit undoes what is being mapped, and ends the lease",
   async (sharing) => {
