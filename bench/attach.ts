@@ -71,7 +71,10 @@ async function measure(
 
   const onRound = (of: string, count: number) => (round: number) =>
     progress(`${sharing}: ${of} ${round + 1}/${count}`);
-  const plan = { driver, sharing, bytes: published.bytes, samples: rounds, repeats, rested, ...at };
+  const plan = {
+    ...{ driver, sharing, bytes: published.bytes, samples: rounds, repeats, rested, asking: true },
+    ...at,
+  };
   const samples = await measureLatency({ ...plan, onRound: onRound("attach, round", rounds) });
   const roundTrips = await measureRoundTrips(at, 200);
   const straight = await measureStraight(at, rounds);

@@ -36,9 +36,16 @@ export class Floor {
     return floor;
   }
 
-  /** A fresh importer's first attach, and so many more of either kind. */
-  async attach(repeats: number, rested: number): Promise<FloorSample[]> {
-    this.program.send(`attach ${repeats} ${rested}`);
+  /**
+   * A fresh importer's first attach, and so many more of either kind. "ask": asking the exporter over a socket is in each
+   * time, as it is for a worker and its owner.
+   */
+  async attach(
+    repeats: number,
+    rested: number,
+    command: "attach" | "ask" = "attach",
+  ): Promise<FloorSample[]> {
+    this.program.send(`${command} ${repeats} ${rested}`);
     const samples: FloorSample[] = [];
     for (;;) {
       const line = await this.program.read<FloorSample | { event: string }>();

@@ -5,7 +5,8 @@ import { Child } from "../common/child.js";
 import { Floor, restMs, type SampleKind } from "./floor.js";
 
 export interface Sample {
-  of: "floor" | "attach";
+  /** "asking": the floor's calls, with asking for the memory over a socket. */
+  of: "floor" | "asking" | "attach";
   kind: SampleKind;
   milliseconds: number;
   detach: number;
@@ -26,6 +27,8 @@ export interface LatencyPlan {
   repeats: number;
   /** And so many, each when both processes have done nothing for a while. */
   rested?: number;
+  /** Whether to measure "asking", too. */
+  asking?: boolean;
   onRound?: (round: number) => void;
 }
 
@@ -48,12 +51,17 @@ export async function measureLatency(plan: LatencyPlan): Promise<Sample[]> {
   const samples: Sample[] = [];
   const floor = await Floor.start(plan);
   try {
+    const inCpp = (of: "floor" | "asking") => async () => {
+      const command = of === "asking" ? "ask" : "attach";
+      const found = await floor.attach(plan.repeats, plan.rested ?? 0, command);
+      samples.push(...found.map((sample) => ({ of, ...sample })));
+    };
     const sides = [
+      inCpp("floor"),
+      ...(plan.asking ? [inCpp("asking")] : []),
       async () => {
-        for (const sample of await floor.attach(plan.repeats, plan.rested ?? 0))
-          samples.push({ of: "floor", ...sample });
+        samples.push(...(await attachInFreshProcess(plan)));
       },
-      async () => samples.push(...(await attachInFreshProcess(plan))),
     ];
     for (let round = 0; round < plan.samples; round++) {
       plan.onRound?.(round);

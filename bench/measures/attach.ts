@@ -27,6 +27,7 @@ export const attach: Measure = {
           samples: rounds,
           repeats,
           rested,
+          asking: true,
           ...at,
           onRound,
         };
@@ -49,13 +50,15 @@ export const attach: Measure = {
 
 /** Attaches and detaches of both sides, first and repeated. */
 export function recordAttach(bench: Bench, labels: Labels, samples: readonly Sample[]): void {
-  for (const of of ["attach", "floor"] as const) {
+  for (const of of ["attach", "floor", "asking"] as const) {
     for (const kind of ["first", "repeated", "rested"] as const) {
       const chosen = samples.filter((sample) => sample.of === of && sample.kind === kind);
       if (chosen.length === 0) continue;
-      const by = of === "floor" ? "floor" : "cuda-ipc";
+      const by = of === "attach" ? "cuda-ipc" : "floor";
       const milliseconds = chosen.map((sample) => sample.milliseconds);
-      bench.record(by, "attach", "ms", { ...labels, kind }, milliseconds);
+      const what = of === "asking" ? "attach, asking over a socket" : "attach";
+      bench.record(by, what, "ms", { ...labels, kind }, milliseconds);
+      if (of === "asking") continue;
       const detaches = chosen.map(({ detach }) => detach);
       bench.record(by, "detach", "ms", { ...labels, kind }, detaches);
     }

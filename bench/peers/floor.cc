@@ -4,9 +4,10 @@
 //
 // starts an exporter, prints {"event":"ready"}, and then takes commands on standard input:
 //
-//   attach REPEATS RESTED  a fresh importer brings CUDA up, then imports once ("first") and REPEATS times
-//   more, and
-//                          RESTED times when it has done nothing for 300 ms
+//   attach REPEATS RESTED  a fresh importer brings CUDA up, then imports once ("first"), REPEATS times
+//                          more, and RESTED times when it has done nothing for 300 ms
+//   ask REPEATS RESTED     the same, but each time it asks the exporter over a socket first, and the time
+//                          runs from then on; it connects when it asks first
 //   start                  a fresh importer goes from its start to its first kernel on the memory
 //
 // Each sample is one JSON line; {"event":"done"} follows the last of a command. Times are in milliseconds.
@@ -22,6 +23,7 @@
 #include <vector>
 
 #include "clock.h"
+#include "floor/desk.h"
 #include "floor/exporter.h"
 #include "floor/first_kernel.h"
 #include "floor/importer.h"
@@ -40,9 +42,9 @@ struct Job {
   int device;
 };
 
-void report(const Job& job, const char* kind, const Import& it, double detach) {
+void report(const Job& job, const char* kind, int64_t begin, const Import& it, double detach) {
   std::printf("{\"sharing\":\"%s\",\"kind\":\"%s\",\"milliseconds\":%.6f", job.sharing.c_str(), kind,
-              peers::milliseconds(it.begin, it.end));
+              peers::milliseconds(begin, it.end));
   if (it.mapped != 0)
     std::printf(",\"parts\":{\"import\":%.6f,\"reserve\":%.6f,\"map\":%.6f,\"access\":%.6f}",
                 peers::milliseconds(it.begin, it.imported), peers::milliseconds(it.imported, it.reserved),
@@ -58,29 +60,49 @@ int run_exporter(const Job& job) {
       job.sharing == "vmm" ? export_vmm(cuda, device, job.bytes) : export_ipc(cuda, job.bytes);
   FLOOR_CHECK(cuda, cuCtxSynchronize());
   send_ticket(kSocket, ticket);
-  receive_token(kSocket);  // end-of-file: the memory is not needed any more
+  answer_requests(kSocket, ticket);  // until end-of-file: the memory is not needed any more
   return 0;
 }
 
-void import_once(const Job& job, const cu::Table& cuda, cu::CUdevice device, const Ticket& ticket,
-                 const char* kind) {
-  const Import it = import_slab(cuda, device, ticket);
-  verify(cuda, ticket, it);
-  const int64_t detaching = peers::now();
-  undo(cuda, ticket, it);
-  report(job, kind, it, peers::milliseconds(detaching, peers::now()));
-}
+class Importer {
+ public:
+  // `desk`: null where the ticket that is at hand already is used each time.
+  Importer(const Job& job, const cu::Table& cuda, cu::CUdevice device, const Ticket& ticket, Desk* desk)
+      : job_(job), cuda_(cuda), device_(device), ticket_(ticket), desk_(desk) {}
 
-int run_importer(const Job& job, int repeats, int rested) {
+  void import_once(const char* kind) {
+    const int64_t asking = peers::now();
+    const Ticket ticket = desk_ != nullptr ? desk_->ask() : ticket_;
+    const Import it = import_slab(cuda_, device_, ticket);
+    verify(cuda_, ticket, it);
+    const int64_t detaching = peers::now();
+    undo(cuda_, ticket, it);
+    const double detach = peers::milliseconds(detaching, peers::now());
+    report(job_, kind, desk_ != nullptr ? asking : it.begin, it, detach);
+    if (desk_ != nullptr && ticket.fd >= 0) ::close(ticket.fd);
+  }
+
+ private:
+  const Job& job_;
+  const cu::Table& cuda_;
+  const cu::CUdevice device_;
+  const Ticket ticket_;
+  Desk* const desk_;
+};
+
+// `exporter`: whom to ask; 0 for nobody.
+int run_importer(const Job& job, int repeats, int rested, pid_t exporter) {
   const cu::Table& cuda = choose(job.driver);
   FLOOR_CHECK(cuda, cuInit(0));
   const cu::CUdevice device = bring_up_context(cuda, job.device);
   send_token(kSocket);
   const Ticket ticket = receive_ticket(kSocket);
-  for (int i = 0; i <= repeats; ++i) import_once(job, cuda, device, ticket, i == 0 ? "first" : "repeated");
+  Desk desk(exporter);
+  Importer importer(job, cuda, device, ticket, exporter != 0 ? &desk : nullptr);
+  for (int i = 0; i <= repeats; ++i) importer.import_once(i == 0 ? "first" : "repeated");
   for (int i = 0; i < rested; ++i) {
     std::this_thread::sleep_for(kRest);
-    import_once(job, cuda, device, ticket, "rested");
+    importer.import_once("rested");
   }
   return 0;
 }
@@ -111,8 +133,7 @@ struct Child {
   int socket;
 };
 
-Child start_role(const Job& job, const std::string& role, const std::string& argument,
-                 const std::string& other = "0") {
+Child start_role(const Job& job, const std::string& role, const std::vector<std::string>& more = {}) {
   int ends[2];
   require(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0, "socketpair");
   posix_spawn_file_actions_t actions;
@@ -122,8 +143,8 @@ Child start_role(const Job& job, const std::string& role, const std::string& arg
   require(given >= 0, "fcntl");
   ::posix_spawn_file_actions_adddup2(&actions, given, kSocket);
   std::vector<std::string> words = {
-      "floor",  role, job.driver, job.sharing, std::to_string(job.bytes), std::to_string(job.device),
-      argument, other};
+      "floor", role, job.driver, job.sharing, std::to_string(job.bytes), std::to_string(job.device)};
+  words.insert(words.end(), more.begin(), more.end());
   std::vector<char*> arguments;
   for (std::string& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);
@@ -151,24 +172,27 @@ void say(const char* event) {
 }
 
 int serve(const Job& job) {
-  const Child exporter = start_role(job, "exporter", "0");
+  const Child exporter = start_role(job, "exporter");
   const Ticket ticket = receive_ticket(exporter.socket);
+  require(receive_token(exporter.socket), "the exporter");
   say("ready");
   for (std::string line; std::getline(std::cin, line);) {
     std::istringstream words(line);
     std::string command;
     int repeats = 0, rested = 0;
     words >> command >> repeats >> rested;
-    if (command == "attach") {
-      const Child importer = start_role(job, "importer", std::to_string(repeats), std::to_string(rested));
+    if (command == "attach" || command == "ask") {
+      const pid_t asked = command == "ask" ? exporter.pid : 0;
+      const Child importer = start_role(
+          job, "importer", {std::to_string(repeats), std::to_string(rested), std::to_string(asked)});
       if (receive_token(importer.socket)) send_ticket(importer.socket, ticket);
       finish(importer, "importer");
     } else if (command == "start") {
-      const Child starter = start_role(job, "starter", std::to_string(peers::now()));
+      const Child starter = start_role(job, "starter", {std::to_string(peers::now())});
       send_ticket(starter.socket, ticket);
       finish(starter, "starter");
     } else {
-      std::fprintf(stderr, "floor: expected attach or start, but received %s\n", line.c_str());
+      std::fprintf(stderr, "floor: expected attach, ask or start, but received %s\n", line.c_str());
       return 2;
     }
     say("done");
@@ -187,10 +211,10 @@ int main(int count, char** words) {
     return 2;
   }
   const Job job{words[2], words[3], std::stoull(words[4]), std::stoi(words[5])};
-  const char* argument = count > 6 ? words[6] : "0";
   if (role == "serve") return serve(job);
   if (role == "exporter") return run_exporter(job);
-  if (role == "importer") return run_importer(job, std::stoi(argument), count > 7 ? std::stoi(words[7]) : 0);
-  if (role == "starter") return run_starter(job, std::stoll(argument));
+  if (role == "importer" && count > 8)
+    return run_importer(job, std::stoi(words[6]), std::stoi(words[7]), std::stoi(words[8]));
+  if (role == "starter" && count > 6) return run_starter(job, std::stoll(words[6]));
   return 2;
 }
