@@ -45,7 +45,7 @@ export class Floor {
     rested: number,
     command: "attach" | "ask" = "attach",
   ): Promise<FloorSample[]> {
-    this.program.send(`${command} ${repeats} ${rested}`);
+    this.program.send(`${command} ${repeats} ${rested} ${restMs}`);
     const samples: FloorSample[] = [];
     for (;;) {
       const line = await this.program.read<FloorSample | { event: string }>();

@@ -4,11 +4,11 @@
 //
 // starts an exporter, prints {"event":"ready"}, and then takes commands on standard input:
 //
-//   attach REPEATS RESTED  a fresh importer brings CUDA up, then imports once ("first"), REPEATS times
-//                          more, and RESTED times when it has done nothing for 300 ms
-//   ask REPEATS RESTED     the same, but each time it asks the exporter over a socket first, and the time
-//                          runs from then on; it connects when it asks first
-//   start                  a fresh importer goes from its start to its first kernel on the memory
+//   attach REPEATS RESTED MS  a fresh importer brings CUDA up, then imports once ("first"), REPEATS times
+//                             more, and RESTED times when it has done nothing for so many milliseconds
+//   ask REPEATS RESTED MS     the same, but each time it asks the exporter over a socket first, and the time
+//                             runs from then on; it connects when it asks first
+//   start                     a fresh importer goes from its start to its first kernel on the memory
 //
 // Each sample is one JSON line; {"event":"done"} follows the last of a command. Times are in milliseconds.
 #include <fcntl.h>
@@ -33,8 +33,7 @@ extern char** environ;
 
 namespace floor_program {
 
-constexpr int kSocket = 3;                              // where a role finds its end of the socketpair
-constexpr auto kRest = std::chrono::milliseconds(300);  // as restMs in ../attach/floor.ts
+constexpr int kSocket = 3;  // where a role finds its end of the socketpair
 
 struct Job {
   std::string driver, sharing;
@@ -90,8 +89,13 @@ class Importer {
   Desk* const desk_;
 };
 
+struct Rounds {
+  int repeats, rested;
+  std::chrono::milliseconds rest;
+};
+
 // `exporter`: whom to ask; 0 for nobody.
-int run_importer(const Job& job, int repeats, int rested, pid_t exporter) {
+int run_importer(const Job& job, const Rounds& rounds, pid_t exporter) {
   const cu::Table& cuda = choose(job.driver);
   FLOOR_CHECK(cuda, cuInit(0));
   const cu::CUdevice device = bring_up_context(cuda, job.device);
@@ -99,9 +103,9 @@ int run_importer(const Job& job, int repeats, int rested, pid_t exporter) {
   const Ticket ticket = receive_ticket(kSocket);
   Desk desk(exporter);
   Importer importer(job, cuda, device, ticket, exporter != 0 ? &desk : nullptr);
-  for (int i = 0; i <= repeats; ++i) importer.import_once(i == 0 ? "first" : "repeated");
-  for (int i = 0; i < rested; ++i) {
-    std::this_thread::sleep_for(kRest);
+  for (int i = 0; i <= rounds.repeats; ++i) importer.import_once(i == 0 ? "first" : "repeated");
+  for (int i = 0; i < rounds.rested; ++i) {
+    std::this_thread::sleep_for(rounds.rest);
     importer.import_once("rested");
   }
   return 0;
@@ -178,13 +182,11 @@ int serve(const Job& job) {
   say("ready");
   for (std::string line; std::getline(std::cin, line);) {
     std::istringstream words(line);
-    std::string command;
-    int repeats = 0, rested = 0;
-    words >> command >> repeats >> rested;
+    std::string command, repeats, rested, milliseconds;
+    words >> command >> repeats >> rested >> milliseconds;
     if (command == "attach" || command == "ask") {
-      const pid_t asked = command == "ask" ? exporter.pid : 0;
-      const Child importer = start_role(
-          job, "importer", {std::to_string(repeats), std::to_string(rested), std::to_string(asked)});
+      const std::string asked = std::to_string(command == "ask" ? exporter.pid : 0);
+      const Child importer = start_role(job, "importer", {repeats, rested, milliseconds, asked});
       if (receive_token(importer.socket)) send_ticket(importer.socket, ticket);
       finish(importer, "importer");
     } else if (command == "start") {
@@ -213,8 +215,10 @@ int main(int count, char** words) {
   const Job job{words[2], words[3], std::stoull(words[4]), std::stoi(words[5])};
   if (role == "serve") return serve(job);
   if (role == "exporter") return run_exporter(job);
-  if (role == "importer" && count > 8)
-    return run_importer(job, std::stoi(words[6]), std::stoi(words[7]), std::stoi(words[8]));
+  if (role == "importer" && count > 9) {
+    const std::chrono::milliseconds rest(std::stoi(words[8]));
+    return run_importer(job, {std::stoi(words[6]), std::stoi(words[7]), rest}, std::stoi(words[9]));
+  }
   if (role == "starter" && count > 6) return run_starter(job, std::stoll(words[6]));
   return 2;
 }

@@ -41,7 +41,7 @@ const gpu: Profile = {
   refcount: { batches: 20, ledgerOperations: 10_000, ownerOperations: 500, pointerReads: 1_000_000 },
   death: { kills: 8, frees: 4, bytes: GiB, leakBytes: GiB, leakRounds: 2 },
   restart: { workers: 4, rounds: 3 },
-  start: { samples: 6 },
+  start: { samples: 12 },
 };
 
 const gpuQuick: Profile = {
