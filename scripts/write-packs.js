@@ -61,7 +61,7 @@ function mapOf(name) {
 exports.writePacks = (names) => {
   const raw = names.filter((name) => name.startsWith("cuda/") && name !== "cuda/index.js");
   const attach = closure(["sharing/attach.js", "sharing/owner-client.js"]);
-  const worker = closure([...attach, ...raw]);
+  const worker = closure([...attach, ...raw, "cuda/rehearsal.js"]);
   const rest = names.filter((name) => !worker.includes(name) && !/(^|\/)index\.js$/.test(name)).sort();
   writePack("worker.pack.js", worker, { sure: attach });
   writePack("rest.pack.js", rest, { before: ['require("./worker.pack.js");'] });

@@ -34,7 +34,27 @@ const nothing = () => {};
 let attached = false;
 /** Of an attach in the program's first turn: settles with it, without its weights. */
 let firstAttach: Promise<void> | undefined;
+/** Whether CUDA was down when that began: it takes longer than all that can be made ready meanwhile. */
+let waitsForCuda = false;
 let turnedOver = false;
+
+function rehearseLaunch(): Promise<void> {
+  const { rehearseLaunch } = require("../cuda/rehearsal.js") as typeof import("../cuda/rehearsal.js");
+  return rehearseLaunch();
+}
+
+/** So many attaches have compiled what the rest of the one that waits, and the first look at its tensors, will call. */
+const roundsBeside = 3;
+
+/** Of a program whose first attach waits for CUDA: the end of that, and what is done first with what it maps. */
+async function rehearseBeside(attaching: Promise<void>): Promise<void> {
+  let over = false;
+  attaching.then(() => {
+    over = true;
+  });
+  await rehearseLaunch();
+  await loadRehearsal().rehearse(() => over, roundsBeside);
+}
 
 async function rehearse(): Promise<void> {
   native.rehearseMappings();
@@ -43,6 +63,7 @@ async function rehearse(): Promise<void> {
   // Refused, but compiled by that.
   attach("").catch(nothing);
   await rehearsing;
+  if (!attached) await rehearseLaunch();
 }
 
 /** Settles when there is no rehearsal, or none any more: for whoever counts what this process has open. */
@@ -55,7 +76,9 @@ export const rehearsed = new Promise<void>((settle) => {
     if (attached) {
       // A rehearsal would have loaded the rest. Not beside the attach, nor what the program does with it first.
       firstAttach?.then(loadLaterSoon);
-      return settle();
+      if (firstAttach === undefined || !waitsForCuda) return settle();
+      rehearseBeside(firstAttach).catch(nothing).then(settle);
+      return;
     }
     // What cannot be loaded is told to whoever attaches.
     rehearse().catch(nothing).then(settle);
@@ -76,7 +99,7 @@ export async function attach(name: string, options: AttachOptions = {}): Promise
   limits.signal?.throwIfAborted();
   attached = true;
   // Loading takes a while, and so does that.
-  if (client === undefined) bringUpDriver();
+  if (client === undefined) waitsForCuda = bringUpDriver() !== undefined;
   const attaching = loadClient().clientOf(socket).attach(request, limits);
   if (!turnedOver) firstAttach ??= attaching.then(nothing, nothing);
   return attaching;

@@ -19,12 +19,12 @@ const times = 12;
  * compiled when it is first called, and an attach calls some 200 of them, which in a fresh process takes several times
  * as long as the attach itself. Ends early when `over` says so.
  */
-export async function rehearse(over: () => boolean = () => false): Promise<void> {
+export async function rehearse(over: () => boolean = () => false, rounds = times): Promise<void> {
   loadLater();
   await turn();
   const manifest = native.createSealedMemfd("cuda-ipc rehearsal", encodeManifest(rehearsedTensors));
   try {
-    for (let n = 0; n < times; n++) {
+    for (let n = 0; n < rounds; n++) {
       await turn();
       if (over()) return;
       const { channel, closed } = playedOwner(manifest);

@@ -1,11 +1,13 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { randomBytes } from "node:crypto";
+import { mkdirSync, rmSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
-import { afterAll } from "vitest";
+import { afterAll, beforeAll } from "vitest";
 
-/** A folder of the test file's own, removed when the file is done. */
+/** A folder of the test file's own: there from its first hook on, where any of its tests runs, until it is done. */
 export function temporaryFolder(): string {
-  const folder = mkdtempSync(path.join(os.tmpdir(), "cit-"));
+  const folder = path.join(os.tmpdir(), `cit-${randomBytes(4).toString("hex")}`);
+  beforeAll(() => mkdirSync(folder, { mode: 0o700 }));
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
   return folder;
 }
