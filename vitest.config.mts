@@ -6,6 +6,7 @@ const results = process.env.CUDA_IPC_TEST_RESULTS;
 export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
+    globalSetup: ["test/helpers/run-folder.ts"],
     setupFiles: ["test/helpers/setup.ts"],
     pool: "forks",
     env: { CUDA_IPC_DRIVER: process.env.CUDA_IPC_DRIVER ?? "host" },

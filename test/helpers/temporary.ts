@@ -1,13 +1,11 @@
-import { randomBytes } from "node:crypto";
-import { mkdirSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
-import { afterAll, beforeAll } from "vitest";
+import { afterAll } from "vitest";
 
-/** A folder of the test file's own: there from its first hook on, where any of its tests runs, until it is done. */
+/** A folder of the test file's own, removed when the file is done. */
 export function temporaryFolder(): string {
-  const folder = path.join(os.tmpdir(), `cit-${randomBytes(4).toString("hex")}`);
-  beforeAll(() => mkdirSync(folder, { mode: 0o700 }));
+  const folder = mkdtempSync(path.join(process.env.CUDA_IPC_TEST_FOLDER ?? os.tmpdir(), "f-"));
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
   return folder;
 }

@@ -2,7 +2,9 @@
 import { execFileSync } from "node:child_process";
 import path from "node:path";
 import { expect, test } from "vitest";
+import { temporaryFolder } from "../helpers/temporary.js";
 
+const folder = temporaryFolder();
 const root = path.join(__dirname, "../..");
 
 /** What an async program, in a process of its own, returns. */
@@ -89,11 +91,40 @@ test("it takes place once there is a turn for it, unless somebody has attached b
   );
   expect(
     run(`
+      await native.devices();
       const { attach } = require("./dist/lib/index.js");
       await attach("set", { socket: "/nowhere", timeout: 1000 }).catch(() => {});
       await require("./dist/lib/sharing/attach.js").rehearsed;
       return rehearsed();`),
   ).toBe(false);
+});
+
+test("who has attached and waits for CUDA finds compiled what comes next, and no more is done than that", () => {
+  const [attaches, launches] = run<[number, boolean]>(
+    `
+    const { attachSteps } = require("./dist/lib/sharing/attach-steps.js");
+    let attaches = 0;
+    attachSteps.tell = (step) => {
+      if (step === "mapped") attaches++;
+    };
+    // An owner that says nothing.
+    const socket = require("node:path").join(process.env.TMPDIR, "silent.sock");
+    const connections = [];
+    const silent = require("node:net").createServer((one) => connections.push(one)).listen(socket);
+    await require("node:events").once(silent, "listening");
+    const { attach } = require("./dist/lib/index.js");
+    const enough = new AbortController();
+    const attaching = attach("set", { socket, signal: enough.signal }).catch(() => {});
+    await require("./dist/lib/sharing/attach.js").rehearsed;
+    enough.abort();
+    await attaching;
+    silent.close();
+    for (const one of connections) one.destroy();
+    const launches = Object.keys(require.cache).some((file) => file.endsWith("cuda/rehearsal.js"));
+    return [attaches, launches];`,
+    { TMPDIR: folder },
+  );
+  expect({ attaches, launches }).toEqual({ attaches: 3, launches: true });
 });
 
 // As one that waits for its CUDA does.
