@@ -81,6 +81,11 @@ export class OwnerClient implements LeaseService {
   private readonly held = new HeldLeases();
   /** Leases that may be counted by the owner although nobody here holds them. */
   private readonly debts: Debts;
+  /**
+   * The same, of connections that ended before a welcome came: as a rule that owner has done nothing, or lives no more, so
+   * none is looked for; the next one that says welcome is told.
+   */
+  private readonly doubts = new Set<string>();
   /** Granted leases whose memory is being mapped. */
   private readonly granted = new Set<string>();
   /** All that may be counted for this thread, whatever has become of it. */
@@ -97,6 +102,7 @@ export class OwnerClient implements LeaseService {
     this.debts = new Debts(this.bequest);
     this.link = new OwnerLink(socket, addon, {
       owing: () => this.held.size + this.granted.size + this.debts.size > 0 || this.locks?.owing === true,
+      doubting: () => this.doubts.size > 0,
       tell: async (line) => {
         await this.resume(line, () => this.held.attachments());
         await this.locks?.resume(line);
@@ -302,11 +308,10 @@ export class OwnerClient implements LeaseService {
           }
         }
         // Granted or not: where nobody has answered nobody can tell, and it is given back.
-        // An owner that has not said welcome has done nothing, unless that was lost at this process's limit of descriptors.
-        const begun = line.greeted || hasCode(error, "FD_LIMIT");
-        const unanswered = line.closed ? begun : isUnanswered(error) || signal?.aborted;
+        const unanswered = line.closed ? hasBegun(line, error) : isUnanswered(error) || signal?.aborted;
         if (lease !== undefined) {
           if (unanswered || asking.borrows?.()) this.giveBack(lease, undone);
+          else if (line.closed && (isLost(error) || hasCode(error, "PROTOCOL"))) this.doubts.add(lease);
           else this.bequest.delete(lease);
           // What came ahead of no grant is not held any more when that is told; but whoever has aborted is told at once.
           if (!signal?.aborted) await undone;
@@ -318,6 +323,8 @@ export class OwnerClient implements LeaseService {
 
   private async resume(line: ClientConnection, held: () => Attachment[]): Promise<void> {
     const { owner } = await line.welcome;
+    for (const lease of this.doubts) this.debts.add(lease);
+    this.doubts.clear();
     await later.resume().resumeLeases(line, {
       held,
       granted: this.granted,
@@ -338,6 +345,11 @@ export class OwnerClient implements LeaseService {
 
 function both(one: Promise<void> | undefined, other: Promise<void> | undefined): Promise<void> | undefined {
   return one === undefined ? other : one.then(() => other);
+}
+
+/** Of a line that is closed: whether its owner had begun to answer, which may be lost at this process's limit of descriptors. */
+function hasBegun(line: ClientConnection, error: unknown): boolean {
+  return line.greeted || hasCode(error, "FD_LIMIT");
 }
 
 /** Whether the owner may have done what was asked of it, and may not. */

@@ -17,6 +17,8 @@ export type Dialer = Pick<
 export interface LinkOptions {
   /** Whether this process holds, or owes, what an owner must hear of. */
   owing(): boolean;
+  /** Whether an owner may be told something that none is looked for for. */
+  doubting(): boolean;
   /** Tells the owner at the end of a new line all of that. Rejects when the line is lost meanwhile. */
   tell(line: ClientConnection): Promise<void>;
   onEvent(event: OwnerMessages[EventType]): void;
@@ -155,7 +157,7 @@ export class OwnerLink {
 
   private async tell(line: ClientConnection): Promise<boolean> {
     try {
-      if (!this.options.owing()) return true;
+      if (!this.options.owing() && !this.options.doubting()) return true;
       await this.options.tell(line);
       this.settle();
       return true;

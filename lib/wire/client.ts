@@ -249,8 +249,8 @@ export class ClientConnection {
 
   private ended(error: CudaIpcError | undefined): void {
     const reason = this.farewell ?? error;
-    // At this process's own limit the owner is not gone, and to ask again would meet the same.
-    const own = error?.code === "ERR_CUDA_IPC_FD_LIMIT" ? error : undefined;
+    // The owner is not gone, and to ask again would meet the same: this process's own limit, or who is no owner at all.
+    const own = error?.code === "ERR_CUDA_IPC_FD_LIMIT" || this.connection.violated ? error : undefined;
     const rejection = this.farewell ?? own ?? lost(error);
     this.refused(rejection);
     this.pending.failAll(rejection);

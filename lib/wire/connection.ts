@@ -54,6 +54,7 @@ export class Connection {
   private readonly maxQueuedBytes: number;
   private finished = false;
   private started = false;
+  private broken = false;
   /** Of the side that speaks first: what is not sent yet. */
   private opening: Buffer | undefined;
 
@@ -66,6 +67,11 @@ export class Connection {
 
   get closed(): boolean {
     return this.finished;
+  }
+
+  /** Whether it was closed because the peer broke the protocol. Half a frame at its end is no such thing: who sent it is dead. */
+  get violated(): boolean {
+    return this.broken;
   }
 
   /**
@@ -165,6 +171,7 @@ export class Connection {
     try {
       this.decoder.push(bytes, fds, (frame) => this.dispatch(frame));
     } catch (error) {
+      this.broken = !this.finished;
       this.fail(asCoded(error));
     }
   }

@@ -1,5 +1,9 @@
 #include "driver/diagnosis.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
 #include <cstring>
 #include <string_view>
 
@@ -116,8 +120,6 @@ constexpr Row kRows[] = {
     {CUDA_ERROR_INVALID_DEVICE, "cuMemImportFromShareableHandle", "ERR_CUDA_IPC_INVALID_FD", kImport},
     {CUDA_ERROR_OPERATING_SYSTEM, "cuMemImportFromShareableHandle", "ERR_CUDA_IPC_INVALID_FD", kImport},
     {CUDA_ERROR_UNKNOWN, "cuMemImportFromShareableHandle", "ERR_CUDA_IPC_INVALID_FD", kImport},
-    {CUDA_ERROR_OPERATING_SYSTEM, "cuMemExportToShareableHandle", "ERR_CUDA_IPC_FD_LIMIT",
-     "The limit on open file descriptors is reached: raise it (ulimit -n)."},
     {CUDA_ERROR_INVALID_VALUE, "cuMemMap", "ERR_CUDA_IPC_INVALID_ARGUMENT", kMapped},
     {CUDA_ERROR_NOT_SUPPORTED, "cuMemMap", "ERR_CUDA_IPC_INVALID_ARGUMENT", kMapped},
     {CUDA_ERROR_INVALID_VALUE, "cuMemAddressReserve", "ERR_CUDA_IPC_INVALID_ARGUMENT", kMapped},
@@ -151,6 +153,27 @@ constexpr Row kRows[] = {
 
 constexpr const char* kElse = "The CUDA driver API's documentation of this function lists the reasons.";
 
+constexpr const char* kFdLimit =
+    "The limit on open file descriptors is reached: raise it (ulimit -n), or close what is not needed.";
+
+// A call may need some at once, and has let go of those that it got.
+constexpr int kOfOneCall = 4;
+
+bool fds_are_short() {
+  int found[kOfOneCall];
+  int count = 0;
+  while (count < kOfOneCall && (found[count] = ::open("/", O_PATH | O_CLOEXEC)) >= 0) ++count;
+  const bool limit = count < kOfOneCall && (errno == EMFILE || errno == ENFILE);
+  while (count > 0) ::close(found[--count]);
+  return limit;
+}
+
+// The driver says "operating system" where it gets no descriptor, and for much else.
+bool may_be_fd_limit(CUresult result, const std::string& function) {
+  if (result != CUDA_ERROR_OPERATING_SYSTEM) return false;
+  return function == "cuMemExportToShareableHandle" || fds_are_short();
+}
+
 bool fits(const Row& row, CUresult result, const std::string& call) {
   return row.result == result && call.compare(0, std::strlen(row.call), row.call) == 0;
 }
@@ -163,6 +186,8 @@ std::string function_name(const char* call) {
 
 Error diagnose(const Table* table, CUresult result, const char* call) {
   const std::string function = function_name(call);
+  if (may_be_fd_limit(result, function))
+    return diagnose(table, result, call, "ERR_CUDA_IPC_FD_LIMIT", kFdLimit);
   for (const Row& row : kRows)
     if (fits(row, result, function)) return diagnose(table, result, call, row.code, row.advice);
   return diagnose(table, result, call, "ERR_CUDA_IPC_CUDA", kElse);

@@ -1,6 +1,7 @@
 // A lease that was granted but whose reply was lost, or that nobody waits for any more, is returned.
 import { describe, expect, test } from "vitest";
 import { startChild } from "../helpers/child.js";
+import { startRelay } from "../helpers/relay.js";
 import { folder, sharings, someTensors, startOwner, startWorker } from "../helpers/sharing.js";
 import { newSocket } from "../helpers/temporary.js";
 
@@ -91,6 +92,34 @@ describe.each(sharings)("%s", (sharing) => {
     await rejected;
     await version.waitForRefCount((count) => count === 0);
     expect(await worker.call("mappings")).toEqual({ mappings: 0, references: 0 });
+  });
+
+  test("a connection that ends anywhere in the owner's answer", async () => {
+    const owner = await startOwner();
+    const version = await owner.load("llm", someTensors(), { sharing });
+    const worker = await startWorker();
+    const socket = newSocket(folder);
+    const whole = Number.POSITIVE_INFINITY;
+    let cut = whole;
+    const relay = startRelay(socket, owner.socket, () => {
+      const limit = cut;
+      cut = whole;
+      return limit;
+    });
+    for (let bytes = 1, inOnePiece = false; !inOnePiece; ) {
+      const { cuts } = relay;
+      cut = bytes;
+      await worker.call("attachThenRelease", "llm", { socket, timeout: 10_000 });
+      await worker.call("disconnect");
+      // Unless the connection before was needed still, and served for this one, too.
+      if (cut === bytes) continue;
+      inOnePiece = relay.cuts === cuts;
+      bytes += 29;
+    }
+    expect(relay.cuts).toBeGreaterThan(20);
+    await version.waitForRefCount((count) => count === 0);
+    expect(await worker.call("mappings")).toEqual({ mappings: 0, references: 0 });
+    relay.close();
   });
 
   test("a peer that asks and hangs up before the answer", async () => {

@@ -122,7 +122,7 @@ test.each([
   attaching.catch(() => {});
   await settled();
   await say(...messages);
-  await expect(attaching).rejects.toThrow(coded("CONNECTION_LOST"));
+  await expect(attaching).rejects.toThrow(coded("PROTOCOL"));
   expect(onClose).toHaveBeenCalledExactlyOnceWith(coded("PROTOCOL"));
   came.forEach(closeAll);
   expect(FakeFd.open.size).toBe(0);
@@ -134,7 +134,7 @@ test("an owner that sends ahead what nobody has asked for is left", async () => 
   attaching.catch(() => {});
   await settled();
   await say(ahead);
-  await expect(attaching).rejects.toThrow(coded("CONNECTION_LOST"));
+  await expect(attaching).rejects.toThrow(coded("PROTOCOL"));
   expect(onClose).toHaveBeenCalledExactlyOnceWith(coded("PROTOCOL"));
   expect(FakeFd.open.size).toBe(0);
 });

@@ -430,7 +430,7 @@ describe("peers that break the protocol", () => {
       encodeFrame(message),
       Array.from({ length: fds }, () => new FakeFd()),
     );
-    await expect(attaching).rejects.toThrow(coded("CONNECTION_LOST"));
+    await expect(attaching).rejects.toThrow(coded("PROTOCOL"));
     expect(closed.client).toHaveBeenCalledExactlyOnceWith(coded("PROTOCOL"));
     expect(FakeFd.open.size).toBe(0);
   });
@@ -445,7 +445,7 @@ describe("peers that break the protocol", () => {
       onClose,
     });
     near.deliver(encodeFrame(example("retired")));
-    await expect(worker.welcome).rejects.toThrow(coded("CONNECTION_LOST"));
+    await expect(worker.welcome).rejects.toThrow(coded("PROTOCOL"));
     expect(onClose).toHaveBeenCalledExactlyOnceWith(coded("PROTOCOL"));
   });
 });
