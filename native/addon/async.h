@@ -63,12 +63,13 @@ class Pledge {
 // Runs `work` on the pool, without any Node-API inside, and resolves the promise with what `convert` makes of
 // its result on the event loop. An Error thrown by `work` rejects it. The event loop stays alive until then.
 // When the environment goes down first, the result is destroyed on the pool thread, which undoes the work
-// when its type owns what it names.
+// when its type owns what it names. Where there is no thread for it, `work` is destroyed, and then `refused`
+// is called, here.
 //   run_async(env, [=] { return allocate(bytes); },
 //             [](Napi::Env env, Allocation& a) -> Napi::Value { return Napi::BigInt::New(env, a.release());
 //             });
-template <class Work, class Convert>
-Napi::Promise run_async(Napi::Env env, Work work, Convert convert) {
+template <class Work, class Convert, class Refused>
+Napi::Promise run_async(Napi::Env env, Work work, Convert convert, Refused refused) {
   using Promised = Pledge<std::invoke_result_t<Work>, Convert>;
   auto pledge = std::make_shared<Promised>(env, std::move(convert));
   const Napi::Promise promise = pledge->promise();
@@ -87,9 +88,17 @@ Napi::Promise run_async(Napi::Env env, Work work, Convert convert) {
     });
   } catch (const std::exception& error) {
     pledge->error.emplace("ERR_CUDA_IPC_SYSTEM", std::string("no thread: ") + error.what());
+    shared->reset();
+    refused(env);
     pledge->settle(env);
   }
   return promise;
+}
+
+// The same for work that has nothing to be taken back from it.
+template <class Work, class Convert>
+Napi::Promise run_async(Napi::Env env, Work work, Convert convert) {
+  return run_async(env, std::move(work), std::move(convert), [](Napi::Env) {});
 }
 
 // The same for work that returns nothing: resolves with undefined.

@@ -72,7 +72,8 @@ Napi::Promise run_with_view(Napi::Env env, Napi::Value view, const char* name, W
         lent->take_back(env);
         if (error) throw *error;
         return env.Undefined();
-      });
+      },
+      [lent](Napi::Env env) { lent->take_back(env); });
 }
 
 }  // namespace cuda_ipc

@@ -127,7 +127,8 @@ Napi::Value start(const Napi::CallbackInfo& info) {
         job->settle(env);
         if (const auto* error = std::get_if<Error>(&outcome)) throw *error;
         return make_value(env, std::get<LoadJob::Outcome>(outcome));
-      });
+      },
+      [job](Napi::Env env) { job->settle(env); });
 }
 
 Napi::Value checksum_value(Napi::Env env, const LoadJob::Outcome& outcome) {

@@ -30,11 +30,13 @@ FileSource::FileSource(const std::string& path, size_t needed, FileAccess access
     throw Error("ERR_CUDA_IPC_FILE", "\"" + path_ + "\" is not a regular file. Give the path of a file.");
   if (static_cast<size_t>(facts.st_size) < needed) throw_short(facts.st_size, needed);
   ::posix_fadvise(file_.get(), 0, 0, POSIX_FADV_SEQUENTIAL);
-  cache_.emplace(file_.get(), needed);
+  // Where nobody can tell: what is in the cache would come from the disk by direct reads, ten times slower.
+  if (access_ == FileAccess::kAuto && !PageCacheView::tells(file_.get())) access_ = FileAccess::kBuffered;
+  if (access_ == FileAccess::kAuto) cache_.emplace(file_.get(), needed);
 }
 
 const unsigned char* FileSource::read(size_t offset, size_t bytes, Staging staging) const {
-  const bool cached = access_ != FileAccess::kDirect && cache_->holds(offset, bytes);
+  const bool cached = access_ == FileAccess::kAuto && cache_->holds(offset, bytes);
   if (!cached) {
     if (access_ != FileAccess::kBuffered && read_direct(offset, bytes, staging))
       return staging.data + offset % kFileBlock;

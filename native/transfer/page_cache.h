@@ -15,8 +15,11 @@ class PageCacheView {
   PageCacheView(const PageCacheView&) = delete;
   PageCacheView& operator=(const PageCacheView&) = delete;
 
+  // Whether the kernel tells this user: of a file that he neither owns nor may write it says that all is
+  // there.
+  static bool tells(int fd);
+
   // Whether a range is there, by a few of its pages: every one of them would take longer than to read them.
-  // Of a file that this user neither owns nor may write, the kernel says that it is.
   bool holds(size_t offset, size_t bytes) const;
 
  private:

@@ -17,6 +17,7 @@
 #include "driver/driver.h"
 #include "memory/device_memory.h"
 #include "transfer/chunk_readers.h"
+#include "transfer/page_cache.h"
 
 using namespace cuda_ipc;
 
@@ -213,6 +214,31 @@ void what_is_left_in_the_page_cache() {
   CHECK(cached_pages(file.path) == static_cast<long>(16 * kChunk) / ::sysconf(_SC_PAGESIZE));
 }
 
+// The kernel tells nobody what others' files have in the cache, and what it says instead is that all is
+// there.
+void whose_page_cache_is_told() {
+  const TemporaryFile file(numbered(100));
+  const auto told = [](const char* path) {
+    const int fd = ::open(path, O_RDONLY | O_CLOEXEC);
+    CHECK(fd >= 0);
+    const bool tells = PageCacheView::tells(fd);
+    ::close(fd);
+    return tells;
+  };
+  CHECK(told(file.path));
+  if (::geteuid() != 0) {
+    CHECK(!told("/etc/passwd"));
+    return;
+  }
+  CHECK(::chmod(file.path, 0644) == 0 && ::seteuid(65534) == 0);
+  const bool others = told(file.path);
+  CHECK(::seteuid(0) == 0 && ::chmod(file.path, 0666) == 0 && ::seteuid(65534) == 0);
+  const bool writable = told(file.path);
+  CHECK(::seteuid(0) == 0);
+  CHECK(!others);
+  CHECK(writable);
+}
+
 void small_loads_stay_small() {
   const Bytes content = numbered(2000);
   const DeviceMemory memory(0, 4096);
@@ -303,6 +329,7 @@ int main() {
   neighbours_land_together();
   chunks_of_small_loads();
   what_is_left_in_the_page_cache();
+  whose_page_cache_is_told();
   small_loads_stay_small();
   failures();
   truncated_while_loading();

@@ -13,7 +13,10 @@ test("who attaches where no owner but somebody else listens is told so, after on
   let connections = 0;
   const server = createServer((connection) => {
     connections++;
-    connection.on("error", () => {}).resume().end("HTTP/1.1 400 Bad Request\r\n\r\n");
+    connection
+      .on("error", () => {})
+      .resume()
+      .end("HTTP/1.1 400 Bad Request\r\n\r\n");
   }).listen(socket);
   await once(server, "listening");
   const worker = await startWorker();
