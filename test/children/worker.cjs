@@ -4,8 +4,14 @@ const { createHash } = require("node:crypto");
 const { existsSync } = require("node:fs");
 const path = require("node:path");
 const { Worker } = require("node:worker_threads");
-const { attach, builtinModule, cudaDeviceSynchronize, cudaMemcpy } = require("../../dist/lib/index.js");
-const { disconnect, Event, Stream } = require("../../dist/lib/index.js");
+const {
+  attach,
+  builtinModule,
+  cudaDeviceSynchronize,
+  cudaFree,
+  cudaMalloc,
+} = require("../../dist/lib/index.js");
+const { cudaMemcpy, disconnect, Event, Stream } = require("../../dist/lib/index.js");
 const { native } = require("../../dist/lib/native.js");
 const { ClientConnection } = require("../../dist/lib/wire/client.js");
 const { packTensors } = require("../../dist/lib/wire/manifest.js");
@@ -278,6 +284,27 @@ serve({
     await stream.synchronize();
     await Promise.all([stream.dispose(), event.dispose()]);
     return { pendingAtRelease, doneAfterRelease };
+  },
+  /** The work is on memory of this process's own, and `after` is a stream, or an event, that has none of it. */
+  async releaseBesideWork(key, bytes, after, launches) {
+    const weights = held.get(key);
+    const module = await builtinModule(0);
+    const fill = await module.function("cuda_ipc_fill_u32");
+    const pointer = await cudaMalloc(bytes);
+    const [stream, idle] = [await Stream.create(), await Stream.create()];
+    const [event, past] = [await Event.create({ timing: false }), await Event.create({ timing: false })];
+    past.record(idle);
+    for (let value = 1; value <= launches; value++) {
+      const args = [{ pointer }, { u64: BigInt(bytes / 4) }, { u32: value }];
+      fill.launch({ grid: 1, block: 256, stream, args });
+    }
+    event.record(stream);
+    await weights.release({ after: { stream: idle, event: past }[after] });
+    const doneAfterRelease = event.query();
+    await stream.synchronize();
+    await Promise.all([stream, idle, event, past].map((one) => one.dispose()));
+    await cudaFree(pointer);
+    return doneAfterRelease;
   },
   /** Closes the sockets to owners under the library. */
   breakConnection() {

@@ -23,6 +23,14 @@ for (const sharing of sharings) {
   );
 }
 
+test.each(["stream", "event"])("and for no other work after a given %s", async (after) => {
+  const owner = await startOwner();
+  await owner.load("llm", block(16));
+  const worker = await startWorker();
+  const key = await worker.call<number>("attach", "llm", { socket: owner.socket });
+  expect(await worker.call("releaseBesideWork", key, bytes, after, launches)).toBe(false);
+});
+
 test("what is being read while it is released is read to its end", async () => {
   const owner = await startOwner();
   await owner.load("llm", block(bytes, 7));
