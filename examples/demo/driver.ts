@@ -6,20 +6,22 @@ import { CudaIpcError, cudaGetDeviceCount } from "../../lib/index.js";
  */
 export async function chooseDriver(asked: string | undefined): Promise<{ name: string; why: string }> {
   const named = asked ?? process.env.CUDA_IPC_DRIVER;
-  if (named) {
-    process.env.CUDA_IPC_DRIVER = named;
-    return { name: named, why: "as asked for" };
-  }
+  if (named) return use(named, "as asked for");
   try {
     await cudaGetDeviceCount();
-    process.env.CUDA_IPC_DRIVER = "libcuda";
-    return { name: "libcuda", why: "a GPU was found" };
+    return use("libcuda", "a GPU was found");
   } catch (error) {
     const code = error instanceof CudaIpcError ? error.code : undefined;
     if (code !== "ERR_CUDA_IPC_NO_DRIVER" && code !== "ERR_CUDA_IPC_NO_DEVICE") throw error;
-    process.env.CUDA_IPC_DRIVER = "host";
-    return { name: "host", why: "no GPU was found" };
+    return use("host", "no GPU was found");
   }
+}
+
+function use(name: string, why: string): { name: string; why: string } {
+  process.env.CUDA_IPC_DRIVER = name;
+  // A machine of the demo's own: what other processes of this user hold is not in its figures.
+  process.env.CUDA_IPC_HOST_SCOPE = `demo ${process.pid}`;
+  return { name, why };
 }
 
 export function describeDriver(name: string): string {

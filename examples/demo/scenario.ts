@@ -1,13 +1,13 @@
 /** The demo from beginning to end, in a folder of its own. */
 import path from "node:path";
 import { cudaGetDeviceProperties, cudaMemGetInfo, Owner, type Version } from "../../lib/index.js";
-import { usedBytes } from "./device-memory.js";
+import { usedBytes, usedBytesAfter } from "./device-memory.js";
 import { chooseDriver, describeDriver } from "./driver.js";
 import { type KillResult, killAndReplace, reaches } from "./kill.js";
 import { findLayer, type LayerFile, writeLayer } from "./layer-file.js";
 import { counterTensor, sets } from "./messages.js";
 import type { Options } from "./options.js";
-import type { Outcome } from "./outcome.js";
+import { allowances, type Outcome } from "./outcome.js";
 import { computeReferences, makeInputs, type References } from "./reference.js";
 import { bytesText, msText, say, sayKill, sayMemory, sayWorkers } from "./report.js";
 import { runTraffic, type TrafficResult } from "./traffic.js";
@@ -48,6 +48,7 @@ export async function runScenario(options: Options, folder: string): Promise<Out
   const afterClose = await reaches(weights, 0);
   await owner.close();
   await weights.whenFreed();
+  const afterCloseBytes = await usedBytesAfter(beforeBytes + allowances(driver).left);
   const outcome: Outcome = {
     driver,
     sharing: weights.sharing,
@@ -63,7 +64,7 @@ export async function runScenario(options: Options, folder: string): Promise<Out
     weightsChecksumEqualInAllWorkers: [...checksums.values()].every(
       (checksum) => checksum === weights.checksum,
     ),
-    deviceMemory: { beforeBytes, withWorkersBytes, afterCloseBytes: await usedBytes() },
+    deviceMemory: { beforeBytes, withWorkersBytes, afterCloseBytes },
   };
   say(`\nEverything is closed, reference count ${afterClose}.`);
   sayMemory(outcome, sharedBytes);

@@ -31,7 +31,7 @@ export const metadataKey = "__metadata__";
 /** Reads a header and holds it against every rule of the format, for a file with `dataBytes` behind it. */
 export function parseHeader(path: string, header: Buffer, dataBytes: number): Header {
   if (header[0] !== 0x7b) throw refusal("header-start", path, "the header does not begin with '{'");
-  const entries = parseObject(path, header);
+  const entries = parseObject(path, header, ([name]) => (name === metadataKey ? undefined : name));
   const metadata = readMetadata(path, entries.get(metadataKey));
   entries.delete(metadataKey);
 
@@ -42,16 +42,22 @@ export function parseHeader(path: string, header: Buffer, dataBytes: number): He
   return { tensors, metadata };
 }
 
-/** Parses UTF-8 bytes that must hold one JSON object. */
-export function parseObject(path: string, bytes: Buffer): JsonObject {
+/**
+ * Parses UTF-8 bytes that must hold one JSON object. `tensorAt` says which tensor the keys that lead to a fault speak of.
+ */
+export function parseObject(
+  path: string,
+  bytes: Buffer,
+  tensorAt: (keys: readonly string[]) => string | undefined,
+): JsonObject {
   if (!isUtf8(bytes)) throw refusal("utf-8", path, "the JSON is not valid UTF-8");
   try {
     const value = parseJson(bytes.toString("utf8"));
     if (value instanceof Map) return value;
   } catch (error) {
     if (!(error instanceof JsonError)) throw error;
-    const rule = error.duplicateKey === undefined ? "json" : "duplicate-key";
-    throw refusal(rule, path, `the JSON is not valid: ${error.message}`, error.duplicateKey);
+    const rule = error.isDuplicateKey ? "duplicate-key" : "json";
+    throw refusal(rule, path, `the JSON is not valid: ${error.message}`, tensorAt(error.keys));
   }
   throw refusal("json", path, "the JSON is not an object");
 }
@@ -153,6 +159,8 @@ function checkCoverage(path: string, tensors: HeaderTensor[], dataBytes: number)
   }
   if (next !== dataBytes) {
     const flaw = next > dataBytes ? "the file is cut off" : "bytes follow that belong to no tensor";
-    throw refusal("end-of-file", path, `the tensors end at ${next}, the data at ${dataBytes}: ${flaw}`);
+    const why = `the tensors end at ${next}, the data at ${dataBytes}: ${flaw}`;
+    const cut = tensors.find(({ end }) => end > dataBytes);
+    throw refusal("end-of-file", path, why, cut?.name);
   }
 }

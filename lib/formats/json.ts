@@ -16,7 +16,9 @@ export class OddNumber {
 export class JsonError extends Error {
   constructor(
     message: string,
-    readonly duplicateKey?: string,
+    /** The keys that lead to the fault, the outermost first; of a key that occurs twice, up to that key. */
+    readonly keys: readonly string[],
+    readonly isDuplicateKey = false,
   ) {
     super(message);
   }
@@ -33,12 +35,14 @@ export function parseJson(text: string): Json {
 
 class Parser {
   private at = 0;
+  /** The keys of the values that are being read, the outermost first. */
+  private readonly keys: string[] = [];
   private readonly number = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y;
 
   constructor(private readonly text: string) {}
 
   value(depth: number): Json {
-    if (depth > maxDepth) throw new JsonError(`it is nested more than ${maxDepth} levels deep`);
+    if (depth > maxDepth) throw this.fault(`it is nested more than ${maxDepth} levels deep`);
     this.space();
     switch (this.text[this.at]) {
       case "{":
@@ -72,10 +76,14 @@ class Parser {
       this.space();
       if (this.text[this.at] !== '"') throw this.unexpected("a key");
       const key = this.string();
-      if (object.has(key)) throw new JsonError(`the key ${JSON.stringify(key)} occurs twice`, key);
+      this.keys.push(key);
+      if (object.has(key)) {
+        throw new JsonError(`the key ${JSON.stringify(key)} occurs twice`, this.keys, true);
+      }
       this.space();
       this.expect(":");
       object.set(key, this.value(depth + 1));
+      this.keys.pop();
       this.space();
     } while (this.take(","));
     this.expect("}");
@@ -119,10 +127,10 @@ class Parser {
     try {
       value = JSON.parse(this.text.slice(start, this.at)) as string;
     } catch {
-      throw new JsonError(`the string at character ${start} has an escape that JSON does not know`);
+      throw this.fault(`the string at character ${start} has an escape that JSON does not know`);
     }
     if (!hasUtf8Form(value)) {
-      throw new JsonError(`the string at character ${start} has an unpaired surrogate`);
+      throw this.fault(`the string at character ${start} has an unpaired surrogate`);
     }
     return value;
   }
@@ -162,6 +170,10 @@ class Parser {
 
   private unexpected(wanted: string): JsonError {
     const found = this.at < this.text.length ? JSON.stringify(this.text[this.at]) : "the end";
-    return new JsonError(`expected ${wanted} at character ${this.at}, found ${found}`);
+    return this.fault(`expected ${wanted} at character ${this.at}, found ${found}`);
+  }
+
+  private fault(message: string): JsonError {
+    return new JsonError(message, this.keys);
   }
 }

@@ -137,7 +137,8 @@ class Reader {
     const add = (header: Buffer, opened: OpenedFile) => this.add(header, opened, index);
     await withFile(file, readHeader, add).catch((error) => {
       if (index === undefined || error.errno !== constants.errno.ENOENT) throw error;
-      throw refusal("shard-missing", this.root, `the index names ${quote(file)}, which does not exist`);
+      const [tensor] = [...index.shardOf].find(([, shard]) => shard === file)!;
+      throw refusal("shard-missing", this.root, `its shard ${quote(file)} does not exist`, tensor);
     });
     signal?.throwIfAborted();
   }

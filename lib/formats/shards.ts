@@ -26,7 +26,8 @@ export async function readIndex(file: OpenedFile): Promise<Buffer> {
 }
 
 export function parseIndex(content: Buffer, file: OpenedFile): ShardIndex {
-  const index = parseObject(file.path, content);
+  const tensorAt = ([key, name]: readonly string[]) => (key === "weight_map" ? name : undefined);
+  const index = parseObject(file.path, content, tensorAt);
   const weightMap = index.get("weight_map");
   if (!(weightMap instanceof Map) || weightMap.size === 0) {
     throw refusal("index", file.path, "weight_map must be an object that maps tensor names to file names");

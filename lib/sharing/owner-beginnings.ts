@@ -7,7 +7,8 @@ import { attemptUntil, isLost } from "./patience.js";
 import { defaultRecoveryDeadline, readPredecessor } from "./predecessor.js";
 import { keptInStore } from "./service-manager/kept.js";
 import { standBy } from "./service-manager/owner-service.js";
-import { prepareSocketFolder, removeStaleSocket } from "./socket-path.js";
+import { prepareSocketFolder } from "./socket-folder.js";
+import { removeStaleSocket } from "./socket-path.js";
 import { type Inheritance, Standby } from "./standby.js";
 import type { StoredState } from "./stored-state.js";
 

@@ -86,7 +86,10 @@ export interface LoadOptions extends ReadingOptions {
    * a function for `device`, are always loaded. Default false.
    */
   ifChanged?: boolean;
-  /** Called at most every 50 ms with bytes on the device, total bytes and bytes per second. */
+  /**
+   * Called at most every 50 ms with bytes on the device, total bytes and bytes per second. What it throws fails the load as an
+   * abort does, and is what the load rejects with.
+   */
   onProgress?: (progress: LoadProgress) => void;
   /** Aborts the load; nothing stays allocated and the current version stays what it is. */
   signal?: AbortSignal;

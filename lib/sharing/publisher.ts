@@ -1,3 +1,4 @@
+import { JointAbort } from "../joint-abort.js";
 import { type Loading, loadWeights } from "../loading/load.js";
 import { closeSlab } from "../loading/owned-slab.js";
 import type { TensorEntry } from "../loading/plan.js";
@@ -36,39 +37,52 @@ export class Publisher {
   }
 
   async load(name: string, source: WeightsInput, options: LoadOptions): Promise<Version> {
-    const { catalog, loading, handle, announce } = this.options;
-    const signal = AbortSignal.any([this.options.signal, ...(options.signal ? [options.signal] : [])]);
+    const abort = new JointAbort([this.options.signal, options.signal]);
+    const { signal } = abort;
+    const onProgress = options.onProgress && abortingWhenThrown(options.onProgress, abort);
     let queue = this.loads.get(name);
     if (queue === undefined) {
       queue = new SerialQueue();
       this.loads.set(name, queue);
     }
-    return queue.run(async () => {
-      signal.throwIfAborted();
-      const kept = options.ifChanged ? await this.unchanged(name, source, options, signal) : undefined;
-      if (kept !== undefined) {
-        if (options.pinned) kept.pin();
-        return kept;
-      }
-      const id = randomId();
-      let manifest: string | undefined;
-      const onTensors = (tensors: readonly TensorEntry[]) => {
-        manifest = checkedManifestDigest(name, tensors);
-      };
-      const loaded = await loadWeights(source, { ...options, loading, signal, onTensors }).catch((error) => {
-        throw explainNoRoom(error, name, catalog.list());
-      });
-      if (signal.aborted) {
-        await Promise.all(loaded.slabs.map(closeSlab));
-        throw signal.reason;
-      }
-      const { writable = false, pinned = false } = options;
-      const origin = originOf(loaded.contentKey, options.device);
-      const facts = { id, set: name, writable, pinned, source: loaded.source, origin, manifest };
-      const { entry } = catalog.publish(facts, loaded.sharing, loaded);
-      announce(entry);
-      return handle(entry);
+    try {
+      return await queue.run(() => this.publish(name, source, { ...options, onProgress, signal }));
+    } finally {
+      abort.leave();
+    }
+  }
+
+  private async publish(
+    name: string,
+    source: WeightsInput,
+    options: LoadOptions & { signal: AbortSignal },
+  ): Promise<Version> {
+    const { catalog, loading, handle, announce } = this.options;
+    const { signal } = options;
+    signal.throwIfAborted();
+    const kept = options.ifChanged ? await this.unchanged(name, source, options, signal) : undefined;
+    if (kept !== undefined) {
+      if (options.pinned) kept.pin();
+      return kept;
+    }
+    const id = randomId();
+    let manifest: string | undefined;
+    const onTensors = (tensors: readonly TensorEntry[]) => {
+      manifest = checkedManifestDigest(name, tensors);
+    };
+    const loaded = await loadWeights(source, { ...options, loading, onTensors }).catch((error) => {
+      throw explainNoRoom(error, name, catalog.list());
     });
+    if (signal.aborted) {
+      await Promise.all(loaded.slabs.map(closeSlab));
+      throw signal.reason;
+    }
+    const { writable = false, pinned = false } = options;
+    const origin = originOf(loaded.contentKey, options.device);
+    const facts = { id, set: name, writable, pinned, source: loaded.source, origin, manifest };
+    const { entry } = catalog.publish(facts, loaded.sharing, loaded);
+    announce(entry);
+    return handle(entry);
   }
 
   /** The current version if this load would only make it again. */
@@ -88,4 +102,19 @@ export class Publisher {
     }
     return entry.presence === "present" && isCurrent() ? handle(entry) : undefined;
   }
+}
+
+/** What the listener throws fails the load, which is aborted for it: from where it is called, it would end the process. */
+function abortingWhenThrown<Args extends unknown[]>(
+  listener: (...args: Args) => void,
+  abort: AbortController,
+): (...args: Args) => void {
+  return (...args) => {
+    if (abort.signal.aborted) return;
+    try {
+      listener(...args);
+    } catch (error) {
+      abort.abort(error);
+    }
+  };
 }

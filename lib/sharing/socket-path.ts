@@ -39,29 +39,6 @@ export function resolveSocket(socket: string = defaultSocket()): string {
   return resolved;
 }
 
-/**
- * Makes the socket's folder where it is missing (0700, or as wide as the socket itself must be reached), and refuses
- * one in which somebody else could replace the socket.
- */
-export async function prepareSocketFolder(socket: string, mode: number): Promise<void> {
-  const folder = path.dirname(socket);
-  // Whoever may use the socket must be able to pass through its folder: every read bit also grants search.
-  const folderMode =
-    0o700 | ((mode & 0o066) === 0 ? 0 : (mode & 0o060 ? 0o050 : 0) | (mode & 0o006 ? 0o005 : 0));
-  await fs.mkdir(folder, { recursive: true, mode: folderMode });
-  const facts = await fs.lstat(folder);
-  const uid = process.getuid?.() ?? 0;
-  const trusted = facts.uid === uid || facts.uid === 0;
-  const sticky = (facts.mode & 0o1000) !== 0;
-  if (!facts.isDirectory() || !trusted || ((facts.mode & 0o022) !== 0 && !sticky)) {
-    throw new CudaIpcError(
-      "ERR_CUDA_IPC_SOCKET_FOLDER",
-      `Others can replace files in ${folder} (mode ${(facts.mode & 0o7777).toString(8)}, uid ${facts.uid}): a socket there could be anybody's. Choose a folder of your own with mode 0700.`,
-      { details: { folder, mode: facts.mode & 0o7777, uid: facts.uid } },
-    );
-  }
-}
-
 /** Removes the socket file of an owner that died. Refuses to remove anything else. Only for whoever has the lock. */
 export async function removeStaleSocket(socket: string): Promise<void> {
   try {

@@ -6,6 +6,7 @@ const { native } = require("../../dist/lib/native.js");
 const serve = require("./commands.cjs");
 const inspect = require("./inspect.cjs");
 const hoard = require("./hoard.cjs");
+if (process.env.CUDA_IPC_TEST_APART) require("./apart.cjs");
 
 let owner;
 let standby;

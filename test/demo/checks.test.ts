@@ -1,5 +1,6 @@
 import path from "node:path";
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
+import { usedBytesAfter } from "../../dist/examples/demo/device-memory.js";
 import { findLayer, writeLayer } from "../../dist/examples/demo/layer-file.js";
 import { findFaults, type Outcome } from "../../dist/examples/demo/outcome.js";
 import { computeReferences, countWrong, makeInputs } from "../../dist/examples/demo/reference.js";
@@ -8,10 +9,13 @@ import { temporaryFolder } from "../helpers/temporary.js";
 
 const folder = temporaryFolder();
 
+const MiB = 1 << 20;
+
+/** As printed on the host driver. */
 const good: Outcome = {
   driver: "host",
   sharing: "vmm",
-  modelBytes: 100,
+  modelBytes: 64 * MiB,
   workers: 3,
   requests: 10,
   wrongAnswers: 0,
@@ -21,11 +25,20 @@ const good: Outcome = {
   refCount: { attached: 3, afterKill: 2, afterRestart: 3, afterClose: 0 },
   reattachMs: 1,
   weightsChecksumEqualInAllWorkers: true,
-  deviceMemory: { beforeBytes: 50, withWorkersBytes: 150, afterCloseBytes: 50 },
+  deviceMemory: { beforeBytes: 0, withWorkersBytes: 69_648_384, afterCloseBytes: 0 },
+};
+
+/** As printed on an H100: 3.66 GB over what the demo's own context takes. */
+const onGpu: Outcome = {
+  ...good,
+  driver: "libcuda",
+  modelBytes: 2e9,
+  deviceMemory: { beforeBytes: 552e6, withWorkersBytes: 4.212e9, afterCloseBytes: 552e6 },
 };
 
 test("an outcome as promised has no faults", () => {
   expect(findFaults(good)).toEqual([]);
+  expect(findFaults(onGpu)).toEqual([]);
 });
 
 test.each<[string, Partial<Outcome>]>([
@@ -36,9 +49,40 @@ test.each<[string, Partial<Outcome>]>([
   ["a lease that outlives its worker", { refCount: { ...good.refCount, afterKill: 3 } }],
   ["a lease that was never released", { refCount: { ...good.refCount, afterClose: 1 } }],
   ["weights that differ", { weightsChecksumEqualInAllWorkers: false }],
-  ["memory that was leaked", { deviceMemory: { ...good.deviceMemory, afterCloseBytes: 150 } }],
+  ["no time of the replacement's attach", { reattachMs: Number.NaN }],
+  ["a time that nothing takes", { reattachMs: 0 }],
 ])("%s is a fault", (_, change) => {
   expect(findFaults({ ...good, ...change })).toHaveLength(1);
+});
+
+describe.each([
+  ["the host driver", good],
+  ["a GPU", onGpu],
+])("of device memory, on %s", (_, outcome) => {
+  const { deviceMemory, modelBytes, workers } = outcome;
+  const { beforeBytes, withWorkersBytes } = deviceMemory;
+
+  test.each([
+    ["a copy for each worker", { withWorkersBytes: withWorkersBytes + workers * modelBytes }],
+    ["a copy for one worker", { withWorkersBytes: withWorkersBytes + modelBytes }],
+    ["no room for the weights", { withWorkersBytes: beforeBytes + modelBytes / 2 }],
+    ["no figure with the workers", { withWorkersBytes: Number.NaN }],
+    ["what is left of a leak", { afterCloseBytes: beforeBytes + modelBytes / 4 }],
+    ["no figure at the end", { afterCloseBytes: Number.NaN }],
+  ])("%s is a fault", (_what, change) => {
+    expect(findFaults({ ...outcome, deviceMemory: { ...deviceMemory, ...change } })).toHaveLength(1);
+  });
+});
+
+test("on the host driver a single page that is left is a fault", () => {
+  const deviceMemory = { ...good.deviceMemory, afterCloseBytes: 4096 };
+  expect(findFaults({ ...good, deviceMemory })).toHaveLength(1);
+});
+
+test("memory that comes back late has come back, and what does not is in use", async () => {
+  const late = [300, 200, 100];
+  expect(await usedBytesAfter(100, async () => late.shift()!)).toBe(100);
+  expect(await usedBytesAfter(100, async () => 200, 0)).toBe(200);
 });
 
 test("small-integer weights are checked exactly", async () => {

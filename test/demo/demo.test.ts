@@ -3,7 +3,8 @@ import { once } from "node:events";
 import { readdirSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
-import { describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { cudaFree, cudaMalloc } from "../../dist/lib/index.js";
 import { temporaryFolder } from "../helpers/temporary.js";
 
 const main = path.join(__dirname, "../../dist/examples/demo/main.js");
@@ -38,6 +39,13 @@ async function runDemo(...args: string[]): Promise<Run> {
 
 const driver = process.env.CUDA_IPC_DRIVER || "host";
 
+/** Held by this process on the device, as somebody else may. */
+let held: bigint;
+beforeAll(async () => {
+  held = await cudaMalloc(1 << 20);
+});
+afterAll(() => cudaFree(held));
+
 describe.each(["vmm", "ipc"])("the demo, sharing %s", (sharing) => {
   test("serves through a kill with one copy of the weights", async () => {
     const args = ["--json", "--driver", driver, "--sharing", sharing, "--requests", "60"];
@@ -63,7 +71,7 @@ describe.each(["vmm", "ipc"])("the demo, sharing %s", (sharing) => {
     expect(added).toBeGreaterThanOrEqual(json.modelBytes);
     if (driver === "host") {
       expect(added, "one copy, not one for each worker").toBeLessThan(2 * json.modelBytes);
-      expect(afterCloseBytes).toBe(beforeBytes);
+      expect([beforeBytes, afterCloseBytes], "nobody else's are in its figures").toEqual([0, 0]);
     }
     expect(text).toContain(driver === "host" ? "NO GPU IS USED" : "on a GPU");
     expect(Object.keys(json)).toEqual([

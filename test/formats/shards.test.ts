@@ -97,10 +97,19 @@ describe("an index is refused", () => {
     ["no weight_map", "{}", "index"],
     ["an empty weight_map", '{"weight_map":{}}', "index"],
     ["a weight_map that is a list", '{"weight_map":[]}', "index"],
-    ["a duplicate key", '{"weight_map":{"a":"1.safetensors","a":"2.safetensors"}}', "duplicate-key"],
   ])("for %s", async (_what, text, rule) => {
     await writeFile(index, text);
     expect(await ruleOf(index)).toMatchObject({ path: index, rule });
+  });
+
+  test.each([
+    ['{"weight_map":{"a":"1.safetensors","a":"2.safetensors"}}', "a"],
+    ['{"weight_map":{"a":"1.safetensors","b":{"c":1,"c":2}}}', "b"],
+    ['{"weight_map":{"a":"1.safetensors"},"weight_map":{}}', undefined],
+    ['{"metadata":{"total_size":1,"total_size":2}}', undefined],
+  ])("for a duplicate key in %s, by the tensor it is about", async (text, tensor) => {
+    await writeFile(index, text);
+    expect(await ruleOf(index)).toEqual({ path: index, tensor, rule: "duplicate-key" });
   });
 
   test.each([
@@ -118,10 +127,11 @@ describe("an index is refused", () => {
     expect(await ruleOf(index)).toEqual({ path: index, tensor: "a", rule: "shard-path" });
   });
 
-  test("for a shard that is missing, which is named", async () => {
+  test("for a shard that is missing, which is named with its first tensor", async () => {
     await rm(path.join(folder, "2.safetensors"));
+    await writeIndex({ a: "1.safetensors", b: "2.safetensors", c: "2.safetensors" });
     const error = await refusalOf(openCheckpoint(folder));
-    expect(error.details).toMatchObject({ path: index, rule: "shard-missing" });
+    expect(error.details).toEqual({ path: index, tensor: "b", rule: "shard-missing" });
     expect(error.message).toContain("2.safetensors");
   });
 
@@ -149,7 +159,7 @@ describe("an index is refused", () => {
   test("for a shard that breaks the format, which is named", async () => {
     const shard = path.join(folder, "2.safetensors");
     await writeFile(shard, fileBytes({ b: tensor(16) }, 15));
-    expect(await ruleOf(index)).toMatchObject({ path: shard, rule: "end-of-file" });
+    expect(await ruleOf(index)).toEqual({ path: shard, tensor: "b", rule: "end-of-file" });
   });
 });
 

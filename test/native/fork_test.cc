@@ -6,6 +6,7 @@
 
 #include "check.h"
 #include "driver/driver.h"
+#include "fresh_scope.h"
 #include "memory/device_memory.h"
 
 using namespace cuda_ipc;
@@ -28,6 +29,7 @@ void in_child(Body body) {
 }  // namespace
 
 int main() {
+  use_fresh_scope();
   choose_provider("host");
   in_child([] {
     driver();

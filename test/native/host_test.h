@@ -15,6 +15,7 @@
 
 #include "check.h"
 #include "driver/host/host.h"
+#include "fresh_scope.h"
 
 using namespace cuda_ipc;
 using namespace cuda_ipc::cu;
@@ -28,12 +29,6 @@ inline void expect_result(CUresult expected, CUresult actual, const char* call, 
 #define OK(call) EXPECT(CUDA_SUCCESS, call)
 
 constexpr size_t kMiB = 1 << 20;
-
-// A "machine" of this run's own.
-inline void use_fresh_scope() {
-  setenv("CUDA_IPC_HOST_SCOPE", ("test " + std::to_string(getpid())).c_str(), 1);
-  unsetenv("CUDA_VISIBLE_DEVICES");
-}
 
 inline CUcontext bring_up(int device = 0) {
   OK(cuInit(0));

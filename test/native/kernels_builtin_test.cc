@@ -6,6 +6,7 @@
 
 #include "check.h"
 #include "driver/host/kernel_registry.h"
+#include "fresh_scope.h"
 
 using namespace cuda_ipc;
 
@@ -20,6 +21,7 @@ int main() {
   for (std::string name; names >> name; ++count) CHECK(host::find_host_kernel(name.c_str()) != nullptr);
   CHECK(count == 11);
 
+  use_fresh_scope();
   choose_provider("host");
   const ContextScope scope(0);
   CHECK(&builtin_kernels(0) == &builtin_kernels(0));

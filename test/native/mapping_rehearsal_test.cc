@@ -2,13 +2,11 @@
 // and that nothing is left of it.
 #include "memory/mapping_rehearsal.h"
 
-#include <unistd.h>
-
 #include <cstdlib>
-#include <string>
 
 #include "check.h"
 #include "driver/host/host.h"
+#include "fresh_scope.h"
 #include "memory/slab.h"
 
 using namespace cuda_ipc;
@@ -62,7 +60,7 @@ void rehearses_nothing_in_earnest() {
 }  // namespace
 
 int main() {
-  setenv("CUDA_IPC_HOST_SCOPE", ("test " + std::to_string(getpid())).c_str(), 1);
+  use_fresh_scope();
   setenv("CUDA_IPC_HOST_DEVICES", "3", 1);
   choose_provider("host");
   rehearses_nothing_unless_asked();

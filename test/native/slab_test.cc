@@ -6,6 +6,7 @@
 
 #include "check.h"
 #include "driver/host/host.h"
+#include "fresh_scope.h"
 #include "memory/ipc_table.h"
 #include "memory/open_slab.h"
 
@@ -203,6 +204,7 @@ void concurrent_opens() {
 }  // namespace
 
 int main() {
+  use_fresh_scope();
   ::setenv("CUDA_IPC_HOST_MEMORY", "64M", 1);
   choose_provider("host");
   vmm();

@@ -8,6 +8,7 @@
 
 #include "check.h"
 #include "driver/driver.h"
+#include "fresh_scope.h"
 #include "memory/device_memory.h"
 
 using namespace cuda_ipc;
@@ -117,6 +118,7 @@ void refusals() {
 }  // namespace
 
 int main() {
+  use_fresh_scope();
   choose_provider("host");
   same_as_on_the_device();
   tells_changes_apart();

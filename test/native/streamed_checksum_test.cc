@@ -6,6 +6,7 @@
 
 #include "check.h"
 #include "driver/driver.h"
+#include "fresh_scope.h"
 #include "transfer/load.h"
 
 using namespace cuda_ipc;
@@ -132,6 +133,7 @@ void refuses_what_is_not_there() {
 }  // namespace
 
 int main() {
+  use_fresh_scope();
   ::setenv("CUDA_IPC_DRIVER", "host", 1);
   same_as_one_pass();
   of_a_part();

@@ -15,6 +15,7 @@
 
 #include "check.h"
 #include "driver/driver.h"
+#include "fresh_scope.h"
 #include "memory/device_memory.h"
 #include "transfer/chunk_readers.h"
 #include "transfer/page_cache.h"
@@ -323,6 +324,7 @@ void cancelling() {
 }  // namespace
 
 int main() {
+  use_fresh_scope();
   choose_provider("host");
   right_bytes();
   every_access();

@@ -1,7 +1,7 @@
 // A load that fails, half way or at once, gives a coded error, leaves nothing and changes nothing.
 import { existsSync, truncateSync, utimesSync, writeFileSync } from "node:fs";
 import path from "node:path";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { hostMachine, startHostOwner, startHostWorker } from "../helpers/host.js";
 import {
   folder,
@@ -105,6 +105,19 @@ test("a file that is none is refused, by name, before anything is allocated", as
     message: expect.stringContaining("missing.safetensors"),
   });
   expect(owner.versions()).toEqual([]);
+});
+
+test("a load takes a signal where Node has no AbortSignal.any: 20.0 has none", async () => {
+  const any = vi.spyOn(AbortSignal, "any").mockImplementation(() => {
+    throw new TypeError("AbortSignal.any is not a function");
+  });
+  const owner = await startOwner();
+  const { signal } = new AbortController();
+  await owner.load("llm", someTensors(), { signal });
+  const reason = new Error("enough");
+  await expect(owner.load("llm", someTensors(), { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
+  expect(owner.current("llm")).toMatchObject({ number: 1 });
+  any.mockRestore();
 });
 
 test("loads of one set run one after the other, and one that fails does not stop the next", async () => {

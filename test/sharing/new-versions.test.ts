@@ -7,6 +7,7 @@ import { native } from "../../dist/lib/native.js";
 import { coded } from "../helpers/errors.js";
 import { hostMachine, startHostOwner, startHostWorker } from "../helpers/host.js";
 import { openLate } from "../helpers/late-openings.js";
+import { expectMemoryBack, freeMemory } from "../helpers/memory.js";
 import { block, folder, MIB, sharings, someTensors, startOwner } from "../helpers/sharing.js";
 
 const attachTo = (owner: Owner, options = {}) => attach("llm", { socket: owner.socket, ...options });
@@ -35,6 +36,25 @@ test("a load that fails or is aborted leaves the current version, and its holder
   expect(superseded).toHaveBeenCalledOnce();
   await weights.release();
 });
+
+test.each(["process", "inline"] as const)(
+  "what onProgress throws fails the load, which rejects with it and leaves nothing (%s)",
+  async (loading) => {
+    const owner = await startOwner({ loading });
+    const version = await owner.load("llm", someTensors(1));
+    const thrown = new Error("no longer wanted");
+    const onProgress = vi.fn(() => {
+      throw thrown;
+    });
+    const before = await freeMemory();
+    await expect(owner.load("llm", block(8 * MIB), { onProgress })).rejects.toBe(thrown);
+    await expectMemoryBack(before);
+    expect(onProgress).toHaveBeenCalledOnce();
+    expect(owner.versions()).toEqual([version]);
+    expect(owner.current("llm")).toBe(version);
+    expect((await owner.load("llm", someTensors(2))).number).toBe(2);
+  },
+);
 
 test("weights whose version is superseded while their memory is being mapped hear of it", async () => {
   openLate();

@@ -5,7 +5,7 @@ import { coded } from "../helpers/errors.js";
 import { inspect } from "../helpers/inspect.js";
 import { watchOwner } from "../helpers/leaks.js";
 import { holders, queueFor, startLocker, waiting } from "../helpers/locks.js";
-import { apart, canUnshare, kill, startMortal, startSuccessor } from "../helpers/survival.js";
+import { apart, kill, startMortal, startSuccessor } from "../helpers/survival.js";
 
 async function startWritable() {
   const mortal = await startMortal();
@@ -89,9 +89,9 @@ test("a holder that dies while there is no owner holds nothing at the next one, 
   await granted;
 });
 
-test.skipIf(!canUnshare)(
-  "who cannot be found by the next owner keeps its lock if it comes back in time",
-  async () => {
+test.each(apart)(
+  "who cannot be found by the next owner, which is %s, keeps its lock if it comes back in time",
+  async (_, through) => {
     const mortal = await startWritable();
     const { socket } = mortal;
     const [living, dead, next] = [
@@ -105,7 +105,7 @@ test.skipIf(!canUnshare)(
     await kill(dead);
 
     // In its PID namespace there is none of them.
-    const { child } = await startMortal(socket, { recoveryDeadline: 2000 }, apart);
+    const { child } = await startMortal(socket, { recoveryDeadline: 2000 }, through);
     await living.event("ownerfound");
     // One that has only its connection is known by it, and may wait like any other.
     await next.event("ownerfound");

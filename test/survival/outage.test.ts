@@ -1,16 +1,7 @@
 // What workers do while there is no owner is done, or settled with the next one.
 import { expect, test } from "vitest";
 import { someTensors, startOwner, startWorker } from "../helpers/sharing.js";
-import {
-  apart,
-  canUnshare,
-  counted,
-  kill,
-  startHolder,
-  startMortal,
-  startSuccessor,
-  stop,
-} from "../helpers/survival.js";
+import { apart, counted, kill, startHolder, startMortal, startSuccessor, stop } from "../helpers/survival.js";
 
 const coded = (code: string) => expect.objectContaining({ code: `ERR_CUDA_IPC_${code}` });
 
@@ -202,8 +193,8 @@ test("the owner dies while a worker is mapping what it was granted: nothing is l
   expect(await worker.call("computeChecksum", key)).toBe(owner.current("set")!.checksum);
 });
 
-test.skipIf(!canUnshare)("a worker that no owner can name is known by its leases", async () => {
-  const mortal = await startMortal(undefined, {}, apart);
+test.each(apart)("a worker that no owner, each %s, can name is known by its leases", async (_, through) => {
+  const mortal = await startMortal(undefined, {}, through);
   const { socket } = mortal;
   const { id } = await mortal.load("set", someTensors());
   const { worker, key } = await startHolder("set", { socket });
@@ -214,7 +205,7 @@ test.skipIf(!canUnshare)("a worker that no owner can name is known by its leases
   await worker.event("ownerlost");
   await worker.call("release", other);
 
-  const { child } = await startMortal(socket, { recoveryDeadline: 3000 }, apart);
+  const { child } = await startMortal(socket, { recoveryDeadline: 3000 }, through);
   expect(await worker.event("ownerfound")).toMatchObject({ detail: { kept: true } });
   // The dead one has nobody who could prove its death: it is awaited for as long as it was said.
   expect(await child.call("recovering")).toBe(true);
