@@ -12,8 +12,8 @@ import { readOptions, type SuiteOptions } from "./suite/options.js";
 import { preparePeers, resultsFolder } from "./suite/prepare.js";
 import { Progress } from "./suite/progress.js";
 import {
+  labelOf,
   merge,
-  type PeerState,
   type Results,
   readResults,
   recordedOptions,
@@ -34,7 +34,7 @@ async function main(): Promise<void> {
   // A "machine" of the run's own on the host driver: nobody else's memory counts.
   process.env.CUDA_IPC_HOST_SCOPE ??= `bench-${process.pid}`;
   const machine = await describeMachine(options.device);
-  const label = options.driver === "host" ? "HOST DRIVER, no GPU" : machine.gpu;
+  const label = labelOf(options.driver, machine);
   say(`${label}: ${machine.gpu}, ${machine.cpu}, ${machine.cpus} CPUs, Node ${machine.node}`);
   await preparePeers(chosen);
   const folder = await mkdtemp(path.join(options.folder ?? os.tmpdir(), "cuda-ipc-bench-"));
@@ -96,7 +96,6 @@ async function runAll(
   results: Results,
   save: () => Promise<void>,
 ): Promise<void> {
-  const peers = new Map<string, PeerState>();
   const progress = new Progress(chosen.length);
   for (const { name, limitSeconds } of chosen) {
     progress.begin(name);
@@ -114,12 +113,13 @@ async function runAll(
     results.series.push(...found.series);
     results.notes.push(...found.notes.map((text) => ({ measure: name, text })));
     for (const peer of found.peers) {
-      peers.set(peer.peer, {
+      const { reason: why } = peer;
+      results.peers.push({
         ...peer,
-        reason: peer.reason === undefined ? undefined : withoutRoot(peer.reason),
+        measure: name,
+        reason: why === undefined ? undefined : withoutRoot(why),
       });
     }
-    results.peers = [...peers.values()];
     await save();
     progress.end(
       `${status} in ${seconds.toFixed(1)} s${reason === undefined ? "" : `: ${reason.split("\n")[0]}`}`,

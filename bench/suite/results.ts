@@ -40,6 +40,8 @@ export interface Run {
 
 export interface PeerState {
   peer: string;
+  /** That asked for it. Files of before this was recorded have one state for each peer. */
+  measure?: string;
   status: "present" | "absent" | "failed";
   versions?: Record<string, string>;
   reason?: string;
@@ -57,6 +59,11 @@ export interface Results {
   notes: { measure: string; text: string }[];
   headline: Headline;
   series: Series[];
+}
+
+/** What the numbers are of, in words. */
+export function labelOf(driver: Results["driver"], machine: Machine): string {
+  return driver === "host" ? "HOST DRIVER, no GPU" : machine.gpu;
 }
 
 /** Text for the record: it must not tell where on its machine the project lies. */
@@ -111,12 +118,15 @@ export function merge(before: Results, after: Results): Results {
   const kept = <T extends { measure: string }>(list: readonly T[]) =>
     list.filter((one) => !replaced.has(one.measure));
   const shift = before.runs.length;
-  const peers = new Map([...before.peers, ...after.peers].map((peer) => [peer.peer, peer]));
+  const asked = new Set(after.peers.map(({ peer }) => peer));
+  const peers = before.peers.filter(({ peer, measure }) =>
+    measure === undefined ? !asked.has(peer) : !replaced.has(measure),
+  );
   return {
     ...after,
     runs: [...before.runs, ...after.runs],
     outcomes: [...kept(before.outcomes), ...after.outcomes.map((one) => ({ ...one, run: one.run + shift }))],
-    peers: [...peers.values()],
+    peers: [...peers, ...after.peers],
     notes: [...kept(before.notes), ...after.notes],
     series: [...kept(before.series), ...after.series],
   };

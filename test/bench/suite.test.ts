@@ -81,7 +81,12 @@ describe("npm run bench", () => {
     for (const { samples } of left) expect(samples.every((bytes) => bytes === 0)).toBe(driver === "host");
     if (driver === "host") {
       expect(after.peers).toEqual([
-        { peer: "PyTorch", status: "absent", reason: "it needs a GPU, and this run has none" },
+        {
+          peer: "PyTorch",
+          measure: "death-peers",
+          status: "absent",
+          reason: "it needs a GPU, and this run has none",
+        },
       ]);
     }
   });
