@@ -1,7 +1,8 @@
 /** What a results folder holds: results.json is the record, and everything else is made from it. */
-import { readFile, rename, writeFile } from "node:fs/promises";
+import { readFile, rename, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { packageRoot } from "../common/paths.js";
+import { UserError } from "../common/user-error.js";
 import type { Headline } from "./headline.js";
 import type { Machine } from "./machine.js";
 
@@ -90,8 +91,15 @@ export async function readResults(file: string): Promise<Results> {
 
 /** In one step: a run that is stopped leaves the file that was there. */
 export async function writeResults(file: string, results: Results): Promise<void> {
-  await writeFile(`${file}.new`, formatResults(results));
-  await rename(`${file}.new`, file);
+  try {
+    await writeFile(`${file}.new`, formatResults(results));
+    await rename(`${file}.new`, file);
+  } catch (error) {
+    await rm(`${file}.new`, { force: true });
+    throw new UserError(
+      `${file} could not be written; --out names another folder: ${(error as Error).message}`,
+    );
+  }
 }
 
 /** One line for each series, so that a change of one shows as one. */
