@@ -1,5 +1,4 @@
 /** npm run bench:attach. What is measured, and how, is in bench/README.md. */
-import { mkdtempSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
@@ -14,6 +13,7 @@ import { aim, deathText, judgeDeaths, judgeLatency, latencyText, straightText } 
 import { measureStraight } from "./attach/straight.js";
 import { Child } from "./common/child.js";
 import { endWhenTold, endWithOutput, isEnding } from "./common/ending.js";
+import { makeScratchFolder } from "./common/scratch-folder.js";
 import { summarize } from "./common/statistics.js";
 import { bytesText } from "./common/table.js";
 import { tell } from "./common/user-error.js";
@@ -38,7 +38,7 @@ async function main(): Promise<void> {
     `${options.driver === "host" ? "HOST DRIVER, no GPU: " : ""}${device.name}, ${process.arch}, Node ${process.version}`,
   );
 
-  const folder = mkdtempSync(path.join(options.folder ?? os.tmpdir(), "cuda-ipc-bench-"));
+  const folder = makeScratchFolder(options.folder);
   const owner = new Child<OwnerCommands>(path.join(__dirname, "actors", "owner.js"));
   const cleanUp = async () => {
     owner.kill();

@@ -1,12 +1,13 @@
 /** npm run bench. What is measured, and how, is in bench/README.md. */
-import { existsSync, mkdtempSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { rm, writeFile } from "node:fs/promises";
-import os from "node:os";
 import path from "node:path";
 import { endWhenTold, isEnding } from "./common/ending.js";
+import { makeScratchFolder } from "./common/scratch-folder.js";
 import { table } from "./common/table.js";
-import { tell, UserError } from "./common/user-error.js";
+import { tell } from "./common/user-error.js";
 import { drawPlots, removePlots } from "./plots/draw.js";
+import type { Measure } from "./suite/bench.js";
 import { choose, measures } from "./suite/catalogue.js";
 import { computeHeadline } from "./suite/headline.js";
 import { currentCommit, describeMachine } from "./suite/machine.js";
@@ -34,6 +35,32 @@ async function main(): Promise<void> {
   const measured = await startResults(options);
   const { machine } = measured.runs[0]!;
   say(`${measured.label}: ${machine.gpu}, ${machine.cpu}, ${machine.cpus} CPUs, Node ${machine.node}`);
+  const folder = makeScratchFolder(options.folder);
+  const cleanUp = () => rm(folder, { recursive: true, force: true, maxRetries: 3 });
+  let saving = Promise.resolve();
+  endWhenTold(async () => {
+    await killMeasures();
+    await saving.catch(() => {});
+    await cleanUp();
+  });
+  try {
+    await measure(options, chosen, measured, folder, (save) => {
+      saving = save();
+      return saving;
+    });
+  } finally {
+    await cleanUp();
+  }
+}
+
+/** `keep` is given what must not be interrupted. */
+async function measure(
+  options: SuiteOptions,
+  chosen: readonly Measure[],
+  measured: Results,
+  folder: string,
+  keep: (save: () => Promise<void>) => Promise<void>,
+): Promise<void> {
   const out = options.out ?? resultsFolder(measured);
   await makeOutFolder(out);
   const file = path.join(out, "results.json");
@@ -47,28 +74,12 @@ async function main(): Promise<void> {
     await writeResults(file, results);
     await writeFile(path.join(out, "results.md"), markdown(results));
   };
-  let saving = Promise.resolve();
   const built = await preparePeers(chosen);
-  const folder = scratchFolder(options);
-  const cleanUp = () => rm(folder, { recursive: true, force: true, maxRetries: 3 });
-  endWhenTold(async () => {
-    await killMeasures();
-    await saving.catch(() => {});
-    await cleanUp();
-  });
-  try {
-    await runAll(chosen, built, options, folder, measured, () => {
-      saving = save();
-      return saving;
-    });
-    await draw(out, results);
-    say(`\n${table([["headline", measured.label, "aim"], ...headlineRows(results.headline)])}\n\n${file}`);
-    if (options.json) say(JSON.stringify(results));
-    const failed = results.outcomes.filter(({ status }) => status === "failed");
-    if (failed.length > 0) process.exitCode = 1;
-  } finally {
-    await cleanUp();
-  }
+  await runAll(chosen, built, options, folder, measured, () => keep(save));
+  await draw(out, results);
+  say(`\n${table([["headline", measured.label, "aim"], ...headlineRows(results.headline)])}\n\n${file}`);
+  if (options.json) say(JSON.stringify(results));
+  if (results.outcomes.some(({ status }) => status === "failed")) process.exitCode = 1;
 }
 
 async function startResults({ driver, device, quick, commit }: SuiteOptions): Promise<Results> {
@@ -92,18 +103,6 @@ async function startResults({ driver, device, quick, commit }: SuiteOptions): Pr
     series: [],
   };
   return { ...empty, headline: computeHeadline(empty) };
-}
-
-/** Where models are written. */
-function scratchFolder({ folder }: SuiteOptions): string {
-  const parent = folder ?? os.tmpdir();
-  try {
-    return mkdtempSync(path.join(parent, "cuda-ipc-bench-"));
-  } catch (error) {
-    throw new UserError(
-      `Models cannot be written to ${parent}; --dir names another folder: ${(error as Error).message}`,
-    );
-  }
 }
 
 /** The numbers are there without them. */

@@ -1,5 +1,4 @@
 /** The measures, one after the other. */
-import type { PeerName } from "../common/compile.js";
 import { forever, isEnding } from "../common/ending.js";
 import type { Measure } from "./bench.js";
 import type { SuiteOptions } from "./options.js";
@@ -22,6 +21,8 @@ export async function runAll(
   const progress = new Progress(chosen.length);
   try {
     for (const measure of chosen) {
+      // Told while the one before was saved.
+      if (isEnding()) await forever();
       progress.begin(measure.name);
       const context = { measure: measure.name, driver, device, quick, shared, unbuilt };
       const limit = measure.limitSeconds * patience;
@@ -42,13 +43,11 @@ export async function runAll(
 
 /** A measure that cannot be taken without a peer that could not be built. */
 function lacking({ needs = [] }: Measure, built: Built): MeasureResult | undefined {
-  const missing = needs.find((name: PeerName) => built.get(name)!.status !== "present");
+  const missing = needs.find((name) => built.get(name)!.status !== "present");
   if (missing === undefined) return undefined;
   const { peer, reason } = built.get(missing)!;
-  return {
-    ...{ status: "skipped", reason: `it needs the ${peer}: ${reason}` },
-    ...{ series: [], notes: [], peers: [], seconds: 0 },
-  };
+  const why = `it needs the ${peer}: ${reason}`;
+  return { status: "skipped", reason: why, series: [], notes: [], peers: [], seconds: 0 };
 }
 
 function add(results: Results, { measure }: Context, found: MeasureResult): void {

@@ -42,6 +42,14 @@ describe("the plots in the folder of the results", () => {
   });
 });
 
+test.each(["suite.js", "attach.js"])("%s says in a line where models cannot be written", async (script) => {
+  const args = ["--driver", driver, "--dir", path.join(folder, "none")];
+  const { code, errors } = await runIn(folder, script, args);
+  expect(code).toBe(2);
+  expect(errors).toMatch(/^Models cannot be written to .*none; --dir names another folder: ENOENT/m);
+  expect(errors).not.toContain("    at ");
+});
+
 describe("a folder that results cannot go to", () => {
   test.each([
     ["below what is no real folder", () => "/proc/nope/x"],
