@@ -1,5 +1,5 @@
 /** npm run bench:attach. What is measured, and how, is in bench/README.md. */
-import { mkdtemp, rm } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
 import { cudaDriverGetVersion, cudaGetDeviceProperties } from "../lib/index.js";
@@ -12,8 +12,11 @@ import { type Options, readOptions } from "./attach/options.js";
 import { aim, deathText, judgeDeaths, judgeLatency, latencyText, straightText } from "./attach/report.js";
 import { measureStraight } from "./attach/straight.js";
 import { Child } from "./common/child.js";
+import { endWhenTold, endWithOutput, isEnding } from "./common/ending.js";
+import { makeScratchFolder } from "./common/scratch-folder.js";
 import { summarize } from "./common/statistics.js";
 import { bytesText } from "./common/table.js";
+import { tell } from "./common/user-error.js";
 
 interface Result {
   sharing: "vmm" | "ipc";
@@ -35,8 +38,14 @@ async function main(): Promise<void> {
     `${options.driver === "host" ? "HOST DRIVER, no GPU: " : ""}${device.name}, ${process.arch}, Node ${process.version}`,
   );
 
-  const folder = await mkdtemp(path.join(options.folder ?? os.tmpdir(), "cuda-ipc-bench-"));
+  const folder = makeScratchFolder(options.folder);
   const owner = new Child<OwnerCommands>(path.join(__dirname, "actors", "owner.js"));
+  const cleanUp = async () => {
+    owner.kill();
+    await rm(folder, { recursive: true, force: true, maxRetries: 3 });
+  };
+  endWhenTold(cleanUp);
+  endWithOutput(cleanUp);
   try {
     const plan = planTensors(options.bytes, options.tensors);
     const file = path.join(folder, "model.safetensors");
@@ -51,8 +60,7 @@ async function main(): Promise<void> {
     if (options.json)
       printJson(options, { name: device.name, uuid: device.uuid, driverVersion }, plan.length, results);
   } finally {
-    owner.kill();
-    await rm(folder, { recursive: true, force: true });
+    await cleanUp();
   }
 }
 
@@ -122,6 +130,5 @@ function progress(text: string): void {
 }
 
 main().catch((error) => {
-  process.stderr.write(`${error?.stack ?? error}\n`);
-  process.exitCode = 1;
+  if (!isEnding()) tell(error);
 });

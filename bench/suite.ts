@@ -1,26 +1,23 @@
 /** npm run bench. What is measured, and how, is in bench/README.md. */
 import { existsSync } from "node:fs";
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
-import os from "node:os";
+import { rm, writeFile } from "node:fs/promises";
 import path from "node:path";
+import { endWhenTold, isEnding } from "./common/ending.js";
+import { makeScratchFolder } from "./common/scratch-folder.js";
 import { table } from "./common/table.js";
+import { tell } from "./common/user-error.js";
+import { drawPlots, removePlots } from "./plots/draw.js";
+import type { Measure } from "./suite/bench.js";
 import { choose, measures } from "./suite/catalogue.js";
 import { computeHeadline } from "./suite/headline.js";
-import { currentCommit, describeMachine, type Machine } from "./suite/machine.js";
+import { currentCommit, describeMachine } from "./suite/machine.js";
 import { headlineRows, markdown } from "./suite/markdown.js";
 import { readOptions, type SuiteOptions } from "./suite/options.js";
+import { makeOutFolder } from "./suite/out-folder.js";
 import { preparePeers, resultsFolder } from "./suite/prepare.js";
-import { Progress } from "./suite/progress.js";
-import {
-  merge,
-  type PeerState,
-  type Results,
-  readResults,
-  recordedOptions,
-  withoutRoot,
-  writeResults,
-} from "./suite/results.js";
-import { killMeasures, runMeasure } from "./suite/runner.js";
+import { labelOf, merge, type Results, readResults, recordedOptions, writeResults } from "./suite/results.js";
+import { runAll } from "./suite/run.js";
+import { killMeasures } from "./suite/runner.js";
 
 async function main(): Promise<void> {
   const options = readOptions(process.argv);
@@ -29,49 +26,68 @@ async function main(): Promise<void> {
     return;
   }
   const chosen = choose(options.filter);
+  // Whoever reads along may stop: the results go to files.
+  for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
   // For this process and all that it starts.
   process.env.CUDA_IPC_DRIVER = options.driver;
   // A "machine" of the run's own on the host driver: nobody else's memory counts.
   process.env.CUDA_IPC_HOST_SCOPE ??= `bench-${process.pid}`;
-  const machine = await describeMachine(options.device);
-  const label = options.driver === "host" ? "HOST DRIVER, no GPU" : machine.gpu;
-  say(`${label}: ${machine.gpu}, ${machine.cpu}, ${machine.cpus} CPUs, Node ${machine.node}`);
-  await preparePeers(chosen);
-  const folder = await mkdtemp(path.join(options.folder ?? os.tmpdir(), "cuda-ipc-bench-"));
-  endWhenTold(folder);
+  const measured = await startResults(options);
+  const { machine } = measured.runs[0]!;
+  say(`${measured.label}: ${machine.gpu}, ${machine.cpu}, ${machine.cpus} CPUs, Node ${machine.node}`);
+  const folder = makeScratchFolder(options.folder);
+  const cleanUp = () => rm(folder, { recursive: true, force: true, maxRetries: 3 });
+  let saving = Promise.resolve();
+  endWhenTold(async () => {
+    await killMeasures();
+    await saving.catch(() => {});
+    await cleanUp();
+  });
   try {
-    const measured = await startResults(options, machine, label);
-    const out = options.out ?? resultsFolder(measured);
-    await mkdir(out, { recursive: true });
-    const file = path.join(out, "results.json");
-    const before = options.merge && existsSync(file) ? await readResults(file) : undefined;
-    let results = measured;
-    // After each measure: a run that is ended early keeps what it has.
-    const save = async () => {
-      results = before === undefined ? measured : merge(before, measured);
-      results.headline = computeHeadline(results);
-      await writeResults(file, results);
-      await writeFile(path.join(out, "results.md"), markdown(results));
-    };
-    await runAll(chosen, options, folder, measured, save);
-    say(`\n${table([["headline", label, "aim"], ...headlineRows(results.headline)])}\n\n${file}`);
-    if (options.json) say(JSON.stringify(results));
-    const failed = results.outcomes.filter(({ status }) => status === "failed");
-    if (failed.length > 0) process.exitCode = 1;
+    await measure(options, chosen, measured, folder, (save) => {
+      saving = save();
+      return saving;
+    });
   } finally {
-    await rm(folder, { recursive: true, force: true });
+    await cleanUp();
   }
 }
 
-async function startResults(
-  { driver, quick, commit }: SuiteOptions,
-  machine: Machine,
-  label: string,
-): Promise<Results> {
+/** `keep` is given what must not be interrupted. */
+async function measure(
+  options: SuiteOptions,
+  chosen: readonly Measure[],
+  measured: Results,
+  folder: string,
+  keep: (save: () => Promise<void>) => Promise<void>,
+): Promise<void> {
+  const out = options.out ?? resultsFolder(measured);
+  await makeOutFolder(out);
+  const file = path.join(out, "results.json");
+  const before = options.merge && existsSync(file) ? await readResults(file) : undefined;
+  let results = measured;
+  // After each measure: a run that is ended early keeps what it has.
+  const save = async () => {
+    results = before === undefined ? measured : merge(before, measured);
+    results.headline = computeHeadline(results);
+    await removePlots(out);
+    await writeResults(file, results);
+    await writeFile(path.join(out, "results.md"), markdown(results));
+  };
+  const built = await preparePeers(chosen);
+  await runAll(chosen, built, options, folder, measured, () => keep(save));
+  await draw(out, results);
+  say(`\n${table([["headline", measured.label, "aim"], ...headlineRows(results.headline)])}\n\n${file}`);
+  if (options.json) say(JSON.stringify(results));
+  if (results.outcomes.some(({ status }) => status === "failed")) process.exitCode = 1;
+}
+
+async function startResults({ driver, device, quick, commit }: SuiteOptions): Promise<Results> {
+  const machine = await describeMachine(device);
   const empty: Omit<Results, "headline"> = {
     format: 1,
     driver,
-    label,
+    label: labelOf(driver, machine),
     quick,
     runs: [
       {
@@ -89,57 +105,12 @@ async function startResults(
   return { ...empty, headline: computeHeadline(empty) };
 }
 
-async function runAll(
-  chosen: ReturnType<typeof choose>,
-  { driver, device, quick, patience }: SuiteOptions,
-  shared: string,
-  results: Results,
-  save: () => Promise<void>,
-): Promise<void> {
-  const peers = new Map<string, PeerState>();
-  const progress = new Progress(chosen.length);
-  for (const { name, limitSeconds } of chosen) {
-    progress.begin(name);
-    const context = { measure: name, driver, device, quick, shared };
-    const found = await runMeasure(context, limitSeconds * patience, (text) => progress.step(text));
-    if (ending) return;
-    const { status, reason, seconds } = found;
-    results.outcomes.push({
-      measure: name,
-      status,
-      reason: reason === undefined ? undefined : withoutRoot(reason),
-      seconds,
-      run: 0,
-    });
-    results.series.push(...found.series);
-    results.notes.push(...found.notes.map((text) => ({ measure: name, text })));
-    for (const peer of found.peers) {
-      peers.set(peer.peer, {
-        ...peer,
-        reason: peer.reason === undefined ? undefined : withoutRoot(peer.reason),
-      });
-    }
-    results.peers = [...peers.values()];
-    await save();
-    progress.end(
-      `${status} in ${seconds.toFixed(1)} s${reason === undefined ? "" : `: ${reason.split("\n")[0]}`}`,
-    );
-  }
-  progress.stop();
-}
-
-let ending = false;
-
-/** Ctrl-C leaves no process and no model behind. */
-function endWhenTold(folder: string): void {
-  for (const signal of ["SIGINT", "SIGTERM"] as const) {
-    process.once(signal, () => {
-      ending = true;
-      killMeasures();
-      rm(folder, { recursive: true, force: true }).finally(() =>
-        process.exit(128 + os.constants.signals[signal]),
-      );
-    });
+/** The numbers are there without them. */
+async function draw(out: string, results: Results): Promise<void> {
+  try {
+    await drawPlots(out, results);
+  } catch (error) {
+    process.stderr.write(`${(error as Error).message}\n`);
   }
 }
 
@@ -148,6 +119,5 @@ function say(text: string): void {
 }
 
 main().catch((error) => {
-  process.stderr.write(`${error?.stack ?? error}\n`);
-  process.exitCode = 1;
+  if (!isEnding()) tell(error);
 });

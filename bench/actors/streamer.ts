@@ -17,10 +17,13 @@ const commands = {
     sources = checkpoint.files.map(({ path }) => path);
     base = await native.memAlloc(device, layout.bytes);
   },
+  /** `callSeconds`: from the call to the promise's resolution. */
   async stream(device: number, options: { threads?: number; chunkBytes?: number; checksum?: boolean }) {
     const { checksum, ...rest } = options;
     const checksumBytes = checksum ? layout.bytes : undefined;
-    return native.load({ ...rest, device, base, sources, runs: layout.runs, checksumBytes });
+    const before = now();
+    const loaded = await native.load({ ...rest, device, base, sources, runs: layout.runs, checksumBytes });
+    return { ...loaded, callSeconds: millisecondsBetween(before, now()) / 1e3 };
   },
   /** A pass of its own over all of the memory: seconds. */
   async checksum(device: number): Promise<number> {

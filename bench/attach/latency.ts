@@ -1,6 +1,7 @@
 import path from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import type { WorkerCommands } from "../actors/worker.js";
+import { alternate } from "../common/alternate.js";
 import { Child } from "../common/child.js";
 import { Floor, restMs, type SampleKind } from "./floor.js";
 
@@ -27,6 +28,8 @@ export interface LatencyPlan {
   repeats: number;
   /** And so many, each when both processes have done nothing for a while. */
   rested?: number;
+  /** Whether the floor was built; default: it was. */
+  floor?: boolean;
   /** Whether to measure "asking", too. */
   asking?: boolean;
   onRound?: (round: number) => void;
@@ -49,28 +52,24 @@ export async function startWorker(device: number): Promise<Child<WorkerCommands>
 /** Alternates between the floor and the library, each in fresh processes, so that drift meets both alike. */
 export async function measureLatency(plan: LatencyPlan): Promise<Sample[]> {
   const samples: Sample[] = [];
-  const floor = await Floor.start(plan);
+  const floor = plan.floor === false ? undefined : await Floor.start(plan);
   try {
-    const inCpp = (of: "floor" | "asking") => async () => {
-      const command = of === "asking" ? "ask" : "attach";
-      const found = await floor.attach(plan.repeats, plan.rested ?? 0, command);
+    const inCpp = (of: "floor" | "asking", command: "attach" | "ask") => async () => {
+      const found = await floor!.attach(plan.repeats, plan.rested ?? 0, command);
       samples.push(...found.map((sample) => ({ of, ...sample })));
     };
-    const sides = [
-      inCpp("floor"),
-      ...(plan.asking ? [inCpp("asking")] : []),
-      async () => {
-        samples.push(...(await attachInFreshProcess(plan)));
-      },
-    ];
-    for (let round = 0; round < plan.samples; round++) {
-      plan.onRound?.(round);
-      // Whoever goes second may find something warm: take turns.
-      for (const side of round % 2 === 0 ? sides : [...sides].reverse()) await side();
-    }
-    await floor.end();
+    await alternate(
+      plan.samples,
+      [
+        ...(floor !== undefined ? [inCpp("floor", "attach")] : []),
+        ...(floor !== undefined && plan.asking ? [inCpp("asking", "ask")] : []),
+        async () => samples.push(...(await attachInFreshProcess(plan))),
+      ],
+      plan.onRound,
+    );
+    await floor?.end();
   } finally {
-    floor.kill();
+    floor?.kill();
   }
   return samples;
 }

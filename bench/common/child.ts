@@ -40,7 +40,11 @@ export class Child<Of extends Commands> {
     const id = this.next++;
     return new Promise((resolve, reject) => {
       this.waiting.set(id, { resolve: resolve as (value: unknown) => void, reject });
-      this.process.send({ id, command: name, values });
+      // Without a callback, what cannot be sent to a process that has ended would be an error that nobody handles.
+      this.process.send({ id, command: name, values }, (error) => {
+        if (error !== null)
+          this.settle({ id, error: `The process cannot be asked any more: ${error.message}` });
+      });
     });
   }
 

@@ -54,7 +54,7 @@ export async function compilePeer(name: PeerName): Promise<string> {
   return output;
 }
 
-const compiler = (): string => process.env.CXX || "g++";
+export const compiler = (): string => process.env.CXX || "g++";
 
 async function filesUnder(folder: string): Promise<string[]> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true });

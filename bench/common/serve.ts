@@ -10,6 +10,8 @@ interface Request {
 }
 
 export function serve(commands: Commands): void {
+  // Whoever started it is gone or wants no more: nothing that goes on here, or hangs, is for anybody.
+  process.once("disconnect", () => process.exit());
   process.on("message", async ({ id, command, values }: Request) => {
     try {
       process.send!({ id, value: await commands[command]!(...values) });

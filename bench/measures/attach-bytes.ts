@@ -33,6 +33,7 @@ export const attachBytes: Measure = {
             driver: bench.driver,
             sharing,
             bytes,
+            floor: bench.built("floor"),
             samples,
             repeats,
             ...at,

@@ -1,6 +1,7 @@
 import type { Bench, Measure } from "../suite/bench.js";
 import { mainSet } from "../suite/dataset.js";
 import { runPython } from "./python.js";
+import { wholeBlocks } from "./whole-blocks.js";
 
 interface Opened {
   how?: "loads" | "queue";
@@ -26,7 +27,8 @@ export const attachPeers: Measure = {
       ["Numba", "numba_open.py", "IpcArrayHandle.open"],
       ["cuda.core", "cuda_core_open.py", "pool and Buffer.from_ipc_descriptor"],
     ] as const) {
-      const opened = await runPython<Opened>(bench, peer, script, [file.bytes, ...counts], 60);
+      const allocated = wholeBlocks(file.bytes);
+      const opened = await runPython<Opened>(bench, peer, script, [allocated, ...counts], 60);
       record(bench, peer, what, opened ?? [], file.bytes);
     }
   },

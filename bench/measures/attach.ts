@@ -24,6 +24,7 @@ export const attach: Measure = {
           driver: bench.driver,
           sharing,
           bytes,
+          floor: bench.built("floor"),
           samples: rounds,
           repeats,
           rested,

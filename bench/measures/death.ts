@@ -18,7 +18,7 @@ export const death: Measure = {
   name: "death",
   title: "SIGKILL of a worker: until the ledger shows it, until its memory is free",
   limitSeconds: 180,
-  peers: ["deathwatch"],
+  needs: ["deathwatch"],
   async run(bench) {
     const { kills, frees, bytes } = bench.profile.death;
     const file = await sparseDataset(bench, bytes, 16);

@@ -20,9 +20,12 @@ export class FileCache {
   }
 
   /** Bytes per second past the page cache; undefined where the file system has no direct reads. */
-  async direct(file: string, threads: number): Promise<number | undefined> {
+  async direct(
+    file: string,
+    { threads, chunkBytes }: { threads: number; chunkBytes: number },
+  ): Promise<number | undefined> {
     const { bytes, seconds } = await this.ask<{ bytes?: number; seconds?: number }>(
-      `direct ${threads} ${2 << 20} ${file}`,
+      `direct ${threads} ${chunkBytes} ${file}`,
     );
     return bytes === undefined ? undefined : bytes / seconds!;
   }

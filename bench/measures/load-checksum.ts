@@ -1,8 +1,9 @@
 import type { StreamerCommands } from "../actors/streamer.js";
+import { alternate } from "../common/alternate.js";
 import { Child } from "../common/child.js";
 import type { Measure } from "../suite/bench.js";
 import { mainSet } from "../suite/dataset.js";
-import { actor, alternate, gigabytesPerSecond } from "./session.js";
+import { actor, gigabytesPerSecond } from "./session.js";
 
 export const loadChecksum: Measure = {
   name: "load-checksum",
@@ -16,10 +17,8 @@ export const loadChecksum: Measure = {
     try {
       await streamer.call("open", file.path, bench.device);
       const stream = async (checksum: boolean) => {
-        const before = process.hrtime.bigint();
-        const { bytes } = await streamer.call("stream", bench.device, { checksum });
-        const seconds = Number(process.hrtime.bigint() - before) / 1e9;
-        rates[checksum ? "with" : "without"].push(gigabytesPerSecond(bytes, seconds));
+        const { bytes, callSeconds } = await streamer.call("stream", bench.device, { checksum });
+        rates[checksum ? "with" : "without"].push(gigabytesPerSecond(bytes, callSeconds));
       };
       const alone = async () => {
         const seconds = await streamer.call("checksum", bench.device);

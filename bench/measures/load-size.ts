@@ -1,8 +1,9 @@
+import { alternate } from "../common/alternate.js";
 import type { Measure } from "../suite/bench.js";
 import { dataset } from "../suite/dataset.js";
 import { floorThreads } from "./load.js";
 import { LoadFloor } from "./load-floor.js";
-import { alternate, gigabytesPerSecond, sharings, withOwner } from "./session.js";
+import { gigabytesPerSecond, sharings, withOwner } from "./session.js";
 
 export const loadSize: Measure = {
   name: "load-size",
@@ -12,7 +13,9 @@ export const loadSize: Measure = {
   async run(bench) {
     const { bytes: sizes, rounds } = bench.profile.loadSize;
     const [sharing] = await sharings(bench);
-    const floor = await LoadFloor.start(bench.driver, sharing!, bench.device);
+    const floor = bench.built("loadfloor")
+      ? await LoadFloor.start(bench.driver, sharing!, bench.device)
+      : undefined;
     try {
       await withOwner(
         bench,
@@ -22,27 +25,26 @@ export const loadSize: Measure = {
             bench.step(`${size} bytes`);
             const rates = { floor: [] as number[], library: [] as number[] };
             // One more round than is kept: the first is a warm-up.
-            await alternate(rounds + 1, [
-              async () => {
-                const { bytes, total } = await floor.load(file, { threads: floorThreads() });
-                rates.floor.push(gigabytesPerSecond(bytes, total / 1e3));
-              },
-              async () => {
-                const { seconds } = await owner.call("publish", "set", file.path, sharing!, bench.device);
-                rates.library.push(gigabytesPerSecond(file.bytes, seconds));
-                await owner.call("retire", "set");
-              },
-            ]);
+            const byFloor = async () => {
+              const { bytes, total } = await floor!.load(file, { threads: floorThreads() });
+              rates.floor.push(gigabytesPerSecond(bytes, total / 1e3));
+            };
+            const byLibrary = async () => {
+              const { seconds } = await owner.call("publish", "set", file.path, sharing!, bench.device);
+              rates.library.push(gigabytesPerSecond(file.bytes, seconds));
+              await owner.call("retire", "set");
+            };
+            await alternate(rounds + 1, floor !== undefined ? [byFloor, byLibrary] : [byLibrary]);
             const labels = { sharing: sharing!, bytes: file.bytes };
             bench.record("cuda-ipc", "load", "GB/s", labels, rates.library.slice(1));
-            bench.record("floor", "load", "GB/s", labels, rates.floor.slice(1));
+            if (floor !== undefined) bench.record("floor", "load", "GB/s", labels, rates.floor.slice(1));
           }
         },
         { loading: "inline" },
       );
-      await floor.end();
+      await floor?.end();
     } finally {
-      floor.kill();
+      floor?.kill();
     }
   },
 };

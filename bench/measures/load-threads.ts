@@ -1,10 +1,11 @@
 import type { StreamerCommands } from "../actors/streamer.js";
+import { alternate } from "../common/alternate.js";
 import { Child } from "../common/child.js";
 import type { Bench, Measure } from "../suite/bench.js";
 import { mainSet } from "../suite/dataset.js";
 import { floorThreads } from "./load.js";
 import { LoadFloor } from "./load-floor.js";
-import { actor, alternate, gigabytesPerSecond } from "./session.js";
+import { actor, gigabytesPerSecond } from "./session.js";
 
 interface Point {
   label: "threads" | "chunkBytes";
@@ -45,29 +46,31 @@ export const loadChunks: Measure = {
 async function compare(bench: Bench, rounds: number, points: readonly Point[]): Promise<void> {
   const file = await mainSet(bench);
   const streamer = new Child<StreamerCommands>(actor("streamer"));
-  const floor = await LoadFloor.start(bench.driver, "ipc", bench.device);
+  const floor = bench.built("loadfloor")
+    ? await LoadFloor.start(bench.driver, "ipc", bench.device)
+    : undefined;
   try {
     await streamer.call("open", file.path, bench.device);
     for (const { label, value } of points) {
       bench.step(`${label} ${value}`);
       const rates = { floor: [] as number[], library: [] as number[] };
-      await alternate(rounds + 1, [
-        async () => {
-          const { bytes, parts } = await floor.load(file, { threads: floorThreads(), [label]: value });
-          rates.floor.push(gigabytesPerSecond(bytes, parts.copy / 1e3));
-        },
-        async () => {
-          const { bytes, seconds } = await streamer.call("stream", bench.device, { [label]: value });
-          rates.library.push(gigabytesPerSecond(bytes, seconds));
-        },
-      ]);
+      const byFloor = async () => {
+        const { bytes, parts } = await floor!.load(file, { threads: floorThreads(), [label]: value });
+        rates.floor.push(gigabytesPerSecond(bytes, parts.copy / 1e3));
+      };
+      const byLibrary = async () => {
+        const { bytes, seconds } = await streamer.call("stream", bench.device, { [label]: value });
+        rates.library.push(gigabytesPerSecond(bytes, seconds));
+      };
+      await alternate(rounds + 1, floor !== undefined ? [byFloor, byLibrary] : [byLibrary]);
       bench.record("cuda-ipc", "copying", "GB/s", { [label]: value }, rates.library.slice(1));
-      bench.record("floor", "copying", "GB/s", { [label]: value }, rates.floor.slice(1));
+      if (floor !== undefined)
+        bench.record("floor", "copying", "GB/s", { [label]: value }, rates.floor.slice(1));
     }
     await streamer.end();
-    await floor.end();
+    await floor?.end();
   } finally {
     streamer.kill();
-    floor.kill();
+    floor?.kill();
   }
 }

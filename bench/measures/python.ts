@@ -1,14 +1,8 @@
 import { spawn } from "node:child_process";
-import { once } from "node:events";
 import path from "node:path";
-import { createInterface } from "node:readline";
+import { endOfGroup, killGroup } from "../common/group.js";
 import { peersFolder } from "../common/paths.js";
 import type { Bench } from "../suite/bench.js";
-
-interface State {
-  event?: "present" | "absent";
-  reason?: string;
-}
 
 /**
  * Runs a peer in Python and returns its samples: one JSON line each. Undefined when it is absent, fails or hangs; the
@@ -21,44 +15,91 @@ export async function runPython<Sample extends object>(
   args: readonly (string | number)[],
   limitSeconds: number,
 ): Promise<Sample[] | undefined> {
+  const absent = (reason: string | undefined) => bench.peer({ peer, status: "absent", reason });
   if (bench.driver === "host") {
-    bench.peer({ peer, status: "absent", reason: "it needs a GPU, and this run has none" });
+    absent("it needs a GPU, and this run has none");
     return undefined;
   }
   bench.step(peer);
-  const file = path.join(peersFolder, "python", script);
-  // -B: no compiled files beside the sources.
-  const child = spawn("python3", ["-B", file, ...args.map(String)], { stdio: ["ignore", "pipe", "pipe"] });
-  const closed = once(child, "close").catch((error) => [error.message]);
-  let errors = "";
-  child.stderr.on("data", (chunk) => {
+  const found = await runScript(
+    bench,
+    [path.join(peersFolder, "python", script), ...args.map(String)],
+    limitSeconds,
+  );
+  if (found === undefined) {
+    absent("there is no python3");
+    return undefined;
+  }
+  const { state, samples, failure } = found;
+  const { event, ...facts } = state;
+  if (event === "absent") absent(facts.reason);
+  else if (failure !== undefined) bench.peer({ peer, status: "failed", reason: failure });
+  else if (samples.length === 0) bench.peer({ peer, status: "failed", reason: "it gave no samples" });
+  else {
+    bench.peer({ peer, status: "present", versions: facts });
+    return samples as Sample[];
+  }
+  return undefined;
+}
+
+interface Output {
+  /** The last line that has an event: "present", with versions, or "absent", with a reason. */
+  state: Record<string, string>;
+  /** All other lines. */
+  samples: object[];
+}
+
+/** Undefined: there is no Python. */
+async function runScript(
+  bench: Bench,
+  words: readonly string[],
+  limitSeconds: number,
+): Promise<(Output & { failure?: string }) | undefined> {
+  // -B: no compiled files beside the sources. A group of its own: its consumers end with it.
+  const child = spawn("python3", ["-B", ...words], { stdio: ["ignore", "pipe", "pipe"], detached: true });
+  const ended = endOfGroup(child).catch((error) => {
+    if (error.code === "ENOENT") return undefined;
+    throw error;
+  });
+  const { pid } = child;
+  if (pid !== undefined) bench.group(pid, true);
+  let [output, errors] = ["", ""];
+  child.stdout.setEncoding("utf8").on("data", (chunk) => {
+    output += chunk;
+  });
+  child.stderr.setEncoding("utf8").on("data", (chunk) => {
     errors = (errors + chunk).slice(-4096);
   });
-  const samples: Sample[] = [];
-  let state: State = {};
   let expired = false;
   const timer = setTimeout(() => {
     expired = true;
-    child.kill("SIGKILL");
+    if (pid !== undefined) killGroup(pid);
   }, limitSeconds * 1000);
-  for await (const line of createInterface({ input: child.stdout })) {
-    const { event, ...rest } = JSON.parse(line) as State & Sample;
-    if (event === undefined) samples.push(rest as Sample);
-    else state = { event, ...rest } as State;
-  }
-  const [code] = await closed;
+  child.once("exit", () => clearTimeout(timer));
+  const how = await ended;
   clearTimeout(timer);
-  if (state.event === "absent") {
-    bench.peer({ peer, status: "absent", reason: state.reason });
-    return undefined;
+  if (how === undefined) return undefined;
+  bench.group(pid!, false);
+  const read = readOutput(output);
+  if (expired) return { ...read, failure: `not done after ${limitSeconds} s` };
+  return how === "0" ? read : { ...read, failure: `ended with ${how}: ${errors.trim()}`.replace(/: $/, "") };
+}
+
+function readOutput(text: string): Output {
+  const output: Output = { state: {}, samples: [] };
+  for (const line of text.split("\n").flatMap(asObject)) {
+    if ("event" in line) output.state = line as Output["state"];
+    else output.samples.push(line);
   }
-  if (code !== 0 || samples.length === 0) {
-    const reason = expired ? `not done after ${limitSeconds} s` : `ended with ${code}: ${errors.trim()}`;
-    const missing = state.event === undefined && !expired && errors === "";
-    bench.peer({ peer, status: missing ? "absent" : "failed", reason });
-    return undefined;
+  return output;
+}
+
+/** None for what is no JSON object: libraries print warnings to standard output, too. */
+function asObject(line: string): object[] {
+  try {
+    const value: unknown = JSON.parse(line);
+    return typeof value === "object" && value !== null && !Array.isArray(value) ? [value] : [];
+  } catch {
+    return [];
   }
-  const { event: _, ...versions } = state as Record<string, string>;
-  bench.peer({ peer, status: "present", versions });
-  return samples;
 }

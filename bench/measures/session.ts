@@ -44,11 +44,4 @@ export async function withOwner(
   }
 }
 
-/** Rounds in which everybody has a turn, and turns at going first: whatever drifts meets all alike. */
-export async function alternate(rounds: number, sides: readonly (() => Promise<unknown>)[]): Promise<void> {
-  for (let round = 0; round < rounds; round++) {
-    for (const side of round % 2 === 0 ? sides : [...sides].reverse()) await side();
-  }
-}
-
 export const gigabytesPerSecond = (bytes: number, seconds: number): number => bytes / seconds / 1e9;

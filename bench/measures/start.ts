@@ -2,10 +2,11 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { earlyStart } from "../../lib/index.js";
 import { Floor } from "../attach/floor.js";
+import { alternate } from "../common/alternate.js";
 import { millisecondsBetween, now } from "../common/clock.js";
 import type { Bench, Measure } from "../suite/bench.js";
 import { sparseDataset } from "../suite/dataset.js";
-import { actor, alternate, sharings, withOwner } from "./session.js";
+import { actor, sharings, withOwner } from "./session.js";
 
 const parts = ["node", "modules", "attach", "kernels", "kernel"] as const;
 
@@ -21,22 +22,25 @@ export const start: Measure = {
       for (const sharing of await sharings(bench)) {
         bench.step(sharing);
         const { bytes } = await owner.call("publish", sharing, file.path, sharing, bench.device);
-        const floor = await Floor.start({ driver: bench.driver, sharing, bytes, device: bench.device });
+        const floor = bench.built("floor")
+          ? await Floor.start({ driver: bench.driver, sharing, bytes, device: bench.device })
+          : undefined;
         const floorTimes: number[] = [];
         const plain = new Starts();
         const early = new Starts();
         try {
           await alternate(samples + 1, [
-            async () => floorTimes.push((await floor.start()).milliseconds),
+            ...(floor !== undefined ? [async () => floorTimes.push((await floor.start()).milliseconds)] : []),
             () => plain.add(startOne(bench, socket, sharing)),
             () => early.add(startOne(bench, socket, sharing, earlyStart({ device: bench.device }))),
           ]);
-          await floor.end();
+          await floor?.end();
         } finally {
-          floor.kill();
+          floor?.kill();
         }
         plain.record(bench, sharing, "");
-        bench.record("floor", "start to first kernel", "ms", { sharing }, floorTimes.slice(1));
+        if (floor !== undefined)
+          bench.record("floor", "start to first kernel", "ms", { sharing }, floorTimes.slice(1));
         early.record(bench, sharing, ", CUDA begun early");
         await owner.call("retire", sharing);
       }

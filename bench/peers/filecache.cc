@@ -2,10 +2,12 @@
 //
 // Commands on standard input, one JSON line for each:
 //
-//   drop FILE                        writes back what is dirty, then asks the kernel to forget the file's
-//   pages warm FILE                        reads all of it direct THREADS CHUNK_BYTES FILE  reads all of it
-//   past the page cache (O_DIRECT) by so many threads, and
-//                                    drops it: what `dd iflag=direct` gives at the same parallelism
+//   drop FILE                         writes back what is dirty, then asks the kernel to forget the pages
+//
+//   warm FILE                         reads all of it
+//
+//   direct THREADS CHUNK_BYTES FILE   reads all of it past the page cache (O_DIRECT) by so many threads, and
+//                                     drops it: what `dd iflag=direct` gives at the same parallelism
 //
 // drop and warm say how much of the file is in the page cache afterwards, by mincore(2).
 #include <fcntl.h>

@@ -9,8 +9,10 @@ export interface Measure {
   title: string;
   /** More than this is a hang. */
   limitSeconds: number;
-  /** The peers in C++ that it runs: built before it begins. */
+  /** The peers in C++ that it runs where they could be built, which is done before it begins. */
   peers?: readonly PeerName[];
+  /** Those without which there is nothing to measure. */
+  needs?: readonly PeerName[];
   run(bench: Bench): Promise<void>;
 }
 
@@ -31,4 +33,8 @@ export interface Bench {
   /** Something that a reader of the results must know. */
   note(text: string): void;
   peer(state: PeerState): void;
+  /** Whether one of the peers in C++ is there. */
+  built(peer: PeerName): boolean;
+  /** A group of processes of its own runs, or does not any more: it must not outlive this measure. */
+  group(pid: number, runs: boolean): void;
 }

@@ -1,7 +1,9 @@
 /**
- * Every measure, in the order in which they run: those of the headline first. Models are written by the first that
- * needs them.
+ * Every measure, in the order in which they run: those of the headline first; last what takes the set out of the page
+ * cache. Models are written by the first that needs them.
  */
+
+import { UserError } from "../common/user-error.js";
 import { attach } from "../measures/attach.js";
 import { attachBytes } from "../measures/attach-bytes.js";
 import { attachConcurrent } from "../measures/attach-concurrent.js";
@@ -27,7 +29,6 @@ export const measures: readonly Measure[] = [
   kernelRead,
   memory,
   death,
-  loadCold,
   loadChecksum,
   loadSize,
   attachTensors,
@@ -39,6 +40,7 @@ export const measures: readonly Measure[] = [
   loadThreads,
   loadChunks,
   deathPeers,
+  loadCold,
 ];
 
 export function measureOf(name: string): Measure {
@@ -51,7 +53,7 @@ export function measureOf(name: string): Measure {
 export function choose(parts: readonly string[]): Measure[] {
   for (const part of parts) {
     if (!measures.some(({ name }) => name.includes(part))) {
-      throw new Error(
+      throw new UserError(
         `No measure has "${part}" in its name. There are: ${measures.map(({ name }) => name).join(", ")}.`,
       );
     }

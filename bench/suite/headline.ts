@@ -1,9 +1,19 @@
 /** The few numbers that matter most, computed from the samples of a results file and from nothing else. */
 import { summarize } from "../common/statistics.js";
-import type { Labels, Outcome, Results, Series } from "./results.js";
+import type { Labels, Outcome, Results, Series, Unit } from "./results.js";
 
 type Sharing = "vmm" | "ipc";
 type PerSharing = Record<Sharing, number | null>;
+
+/** The unit that the headline takes from a measure. A series in another one is not what it asks for. */
+const units: Record<string, Unit> = {
+  load: "GB/s",
+  attach: "ms",
+  "attach-peers": "ms",
+  "kernel-read": "GB/s",
+  memory: "bytes",
+  death: "ms",
+};
 
 /** null: what it needs was not measured. Every definition is in bench/README.md. */
 export interface Headline {
@@ -22,7 +32,7 @@ type Source = Pick<Results, "outcomes" | "series">;
 
 export function computeHeadline(results: Source): Headline {
   const find = (measure: string, by: string, what: string, labels: Labels = {}) =>
-    median(select(results, measure, by, what, labels)[0]);
+    median(inUnit(select(results, measure, by, what, labels))[0]);
   const perSharing = (of: (sharing: Sharing) => number | null): PerSharing => ({
     vmm: of("vmm"),
     ipc: of("ipc"),
@@ -31,10 +41,10 @@ export function computeHeadline(results: Source): Headline {
   const floor = (sharing: Sharing) => find("attach", "floor", "attach", { sharing, kind: "first" });
   const pytorch = find("attach-peers", "PyTorch", "ForkingPickler.loads", { kind: "first" });
   const load = find("load", "cuda-ipc", "load");
-  const kernelReads = select(results, "kernel-read", "cuda-ipc", "mapped").map((mapped) =>
+  const kernelReads = inUnit(select(results, "kernel-read", "cuda-ipc", "mapped")).map((mapped) =>
     ratio(median(mapped), find("kernel-read", "cuda-ipc", "own", { sharing: mapped.labels.sharing! })),
   );
-  const deaths = select(results, "death", "cuda-ipc", "pidfd to ledger").map(median);
+  const deaths = inUnit(select(results, "death", "cuda-ipc", "pidfd to ledger")).map(median);
   return {
     loadGBps: load,
     loadVsFloor: ratio(load, find("load", "floor", "load")),
@@ -65,7 +75,7 @@ function memoryRatio(results: Source): number | null {
 
 /** By nvidia-smi where it was there, else by cudaMemGetInfo. */
 export function memoryInUse(results: Source): Series[] {
-  const by = (tool: string) => select(results, "memory", "cuda-ipc", "in use", { tool });
+  const by = (tool: string) => inUnit(select(results, "memory", "cuda-ipc", "in use", { tool }));
   const smi = by("nvidia-smi");
   return smi.length > 0 ? smi : by("cudaMemGetInfo");
 }
@@ -88,6 +98,9 @@ export function select(
       Object.entries(labels).every(([name, value]) => one.labels[name] === value),
   );
 }
+
+const inUnit = (series: readonly Series[]): Series[] =>
+  series.filter(({ measure, unit }) => unit === units[measure]);
 
 export function median(series: Series | undefined): number | null {
   return series === undefined ? null : summarize(series.samples).median;

@@ -1,6 +1,7 @@
 /** results.md: the same numbers for people. */
 import { type Summary, summarize } from "../common/statistics.js";
 import type { Headline } from "./headline.js";
+import { onceEach } from "./peers.js";
 import type { Labels, Results, Series, Unit } from "./results.js";
 
 /** Every number of the headline, in words. Definitions: bench/README.md. */
@@ -54,7 +55,7 @@ function outcomeLines({ outcomes, peers }: Results): string[] {
   for (const { measure, status, reason } of outcomes) {
     if (status !== "done") lines.push(`- ${measure} ${status}: ${firstLine(reason)}`);
   }
-  for (const { peer, status, reason, versions } of peers) {
+  for (const { peer, status, reason, versions } of onceEach(peers)) {
     const what =
       status === "present"
         ? Object.entries(versions ?? {})

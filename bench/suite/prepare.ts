@@ -1,15 +1,62 @@
+import { execFile } from "node:child_process";
 import path from "node:path";
-import { compilePeer } from "../common/compile.js";
+import { promisify } from "node:util";
+import { compilePeer, compiler, type PeerName } from "../common/compile.js";
 import { packageRoot } from "../common/paths.js";
 import type { Measure } from "./bench.js";
-import type { Results } from "./results.js";
+import type { PeerState, Results } from "./results.js";
 
-/** Builds the peers in C++ now: a compiler in the middle of a measure would count. */
-export async function preparePeers(measures: readonly Measure[]): Promise<void> {
-  const peers = new Set(measures.flatMap((measure) => measure.peers ?? []));
-  if (peers.size > 0)
+const run = promisify(execFile);
+
+/** How the results call the peers in C++. */
+const titles: Record<PeerName, string> = {
+  floor: "C++ floor",
+  loadfloor: "C++ floor of loads",
+  deathwatch: "C++ deathwatch",
+  filecache: "C++ filecache",
+};
+
+export type Built = ReadonlyMap<PeerName, PeerState>;
+
+/** Those of the peers in C++ that a measure runs. */
+export const peersOf = ({ peers = [], needs = [] }: Measure): PeerName[] => [...peers, ...needs];
+
+/**
+ * Builds the peers in C++ now: a compiler in the middle of a measure would count. One that cannot be built is absent, as
+ * any other peer may be.
+ */
+export async function preparePeers(measures: readonly Measure[]): Promise<Built> {
+  const names = new Set(measures.flatMap(peersOf));
+  if (names.size > 0)
     process.stderr.write("Building the peers in C++ where that has not been done yet ...\n");
-  for (const peer of peers) await compilePeer(peer);
+  const built = new Map<PeerName, PeerState>();
+  for (const name of names) built.set(name, { peer: titles[name], ...(await build(name)) });
+  return built;
+}
+
+async function build(name: PeerName): Promise<Omit<PeerState, "peer">> {
+  try {
+    await compilePeer(name);
+    return { status: "present", versions: await compilerVersion() };
+  } catch (error) {
+    const { syscall, message, stderr } = error as NodeJS.ErrnoException & { stderr?: string };
+    if (syscall === `spawn ${compiler()}`) {
+      const reason = `there is no ${compiler()}: install g++, or name another C++17 compiler in CXX`;
+      return { status: "absent", reason };
+    }
+    const line = stderr?.split("\n").find((text) => text.includes("error"));
+    return { status: "failed", reason: `${compiler()} could not build it: ${line ?? message}` };
+  }
+}
+
+async function compilerVersion(): Promise<Record<string, string>> {
+  try {
+    const { stdout } = await run(compiler(), ["--version"]);
+    return { compiler: stdout.split("\n")[0]!.trim() };
+  } catch {
+    // It was built earlier.
+    return {};
+  }
 }
 
 /** bench/results/<date>-<gpu> */

@@ -12,7 +12,7 @@ export interface Profile {
   loadSize: { bytes: number[]; rounds: number };
   loadThreads: { threads: number[]; rounds: number };
   loadChunks: { chunkBytes: number[]; rounds: number };
-  loadCold: { bytes: number; rounds: number };
+  loadCold: { rounds: number };
   attach: { samples: number; repeats: number; rested: number; peerConsumers: number; peerRepeats: number };
   attachBytes: { bytes: number[]; samples: number; repeats: number };
   attachTensors: { counts: number[]; bytes: number; samples: number; repeats: number };
@@ -31,7 +31,7 @@ const gpu: Profile = {
   loadSize: { bytes: [16 * MiB, 64 * MiB, 256 * MiB, GiB, 4 * GiB], rounds: 5 },
   loadThreads: { threads: [1, 2, 4, 8, 12], rounds: 3 },
   loadChunks: { chunkBytes: [MiB, 2 * MiB, 4 * MiB, 8 * MiB], rounds: 3 },
-  loadCold: { bytes: 2 * GiB, rounds: 3 },
+  loadCold: { rounds: 3 },
   attach: { samples: 10, repeats: 20, rested: 2, peerConsumers: 3, peerRepeats: 6 },
   attachBytes: { bytes: [2 * MiB, 32 * MiB, 512 * MiB, 4 * GiB, 32 * GiB], samples: 3, repeats: 8 },
   attachTensors: { counts: [1, 10, 100, 1000, 10_000], bytes: 64 * MiB, samples: 3, repeats: 8 },
@@ -51,7 +51,7 @@ const gpuQuick: Profile = {
   loadSize: { bytes: [64 * MiB, GiB], rounds: 3 },
   loadThreads: { threads: [1, 8, 16], rounds: 3 },
   loadChunks: { chunkBytes: [MiB, 2 * MiB], rounds: 3 },
-  loadCold: { bytes: 256 * MiB, rounds: 3 },
+  loadCold: { rounds: 3 },
   attach: { samples: 4, repeats: 10, rested: 2, peerConsumers: 3, peerRepeats: 3 },
   attachBytes: { bytes: [2 * MiB, GiB], samples: 3, repeats: 5 },
   attachTensors: { counts: [1, 1000], bytes: 16 * MiB, samples: 3, repeats: 5 },
@@ -72,7 +72,7 @@ const host: Profile = {
   loadSize: { bytes: [MiB, 16 * MiB, 64 * MiB], rounds: 5 },
   loadThreads: { threads: [1, 2, 4], rounds: 3 },
   loadChunks: { chunkBytes: [256 * KiB, 2 * MiB], rounds: 3 },
-  loadCold: { bytes: 64 * MiB, rounds: 3 },
+  loadCold: { rounds: 3 },
   attach: { samples: 6, repeats: 10, rested: 2, peerConsumers: 3, peerRepeats: 3 },
   attachBytes: { bytes: [2 * MiB, 16 * MiB, 128 * MiB], samples: 3, repeats: 8 },
   attachTensors: { counts: [1, 100, 1000, 10_000], bytes: 16 * MiB, samples: 3, repeats: 8 },
@@ -92,7 +92,7 @@ const hostQuick: Profile = {
   loadSize: { bytes: [MiB, 4 * MiB], rounds: 3 },
   loadThreads: { threads: [1, 2], rounds: 3 },
   loadChunks: { chunkBytes: [256 * KiB, 2 * MiB], rounds: 3 },
-  loadCold: { bytes: 8 * MiB, rounds: 3 },
+  loadCold: { rounds: 3 },
   attach: { samples: 3, repeats: 3, rested: 1, peerConsumers: 2, peerRepeats: 2 },
   attachBytes: { bytes: [2 * MiB, 8 * MiB], samples: 2, repeats: 3 },
   attachTensors: { counts: [1, 100], bytes: 2 * MiB, samples: 2, repeats: 3 },

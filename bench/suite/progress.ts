@@ -16,6 +16,8 @@ export class Progress {
       stream: process.stderr,
     });
     this.bar.start(total, 0, { measure: "", step: "" });
+    // However the program ends: the terminal gets its cursor and its line wrap back.
+    process.once("exit", () => this.stop());
   }
 
   begin(measure: string): void {
@@ -36,6 +38,6 @@ export class Progress {
   }
 
   stop(): void {
-    this.bar?.stop();
+    if (this.bar?.isActive) this.bar.stop();
   }
 }

@@ -1,7 +1,8 @@
 /** What a results folder holds: results.json is the record, and everything else is made from it. */
-import { readFile, rename, writeFile } from "node:fs/promises";
+import { readFile, rename, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { packageRoot } from "../common/paths.js";
+import { UserError } from "../common/user-error.js";
 import type { Headline } from "./headline.js";
 import type { Machine } from "./machine.js";
 
@@ -40,6 +41,8 @@ export interface Run {
 
 export interface PeerState {
   peer: string;
+  /** That asked for it. Files of before this was recorded have one state for each peer. */
+  measure?: string;
   status: "present" | "absent" | "failed";
   versions?: Record<string, string>;
   reason?: string;
@@ -57,6 +60,11 @@ export interface Results {
   notes: { measure: string; text: string }[];
   headline: Headline;
   series: Series[];
+}
+
+/** What the numbers are of, in words. */
+export function labelOf(driver: Results["driver"], machine: Machine): string {
+  return driver === "host" ? "HOST DRIVER, no GPU" : machine.gpu;
 }
 
 /** Text for the record: it must not tell where on its machine the project lies. */
@@ -83,8 +91,15 @@ export async function readResults(file: string): Promise<Results> {
 
 /** In one step: a run that is stopped leaves the file that was there. */
 export async function writeResults(file: string, results: Results): Promise<void> {
-  await writeFile(`${file}.new`, formatResults(results));
-  await rename(`${file}.new`, file);
+  try {
+    await writeFile(`${file}.new`, formatResults(results));
+    await rename(`${file}.new`, file);
+  } catch (error) {
+    await rm(`${file}.new`, { force: true });
+    throw new UserError(
+      `${file} could not be written; --out names another folder: ${(error as Error).message}`,
+    );
+  }
 }
 
 /** One line for each series, so that a change of one shows as one. */
@@ -111,12 +126,15 @@ export function merge(before: Results, after: Results): Results {
   const kept = <T extends { measure: string }>(list: readonly T[]) =>
     list.filter((one) => !replaced.has(one.measure));
   const shift = before.runs.length;
-  const peers = new Map([...before.peers, ...after.peers].map((peer) => [peer.peer, peer]));
+  const asked = new Set(after.peers.map(({ peer }) => peer));
+  const peers = before.peers.filter(({ peer, measure }) =>
+    measure === undefined ? !asked.has(peer) : !replaced.has(measure),
+  );
   return {
     ...after,
     runs: [...before.runs, ...after.runs],
     outcomes: [...kept(before.outcomes), ...after.outcomes.map((one) => ({ ...one, run: one.run + shift }))],
-    peers: [...peers.values()],
+    peers: [...peers, ...after.peers],
     notes: [...kept(before.notes), ...after.notes],
     series: [...kept(before.series), ...after.series],
   };

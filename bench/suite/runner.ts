@@ -1,7 +1,7 @@
 /** Runs a measure in a process of its own, so that one that hangs or crashes is one failed measure and no more. */
 import { fork } from "node:child_process";
-import { once } from "node:events";
 import path from "node:path";
+import { endOfGroup, killGroup } from "../common/group.js";
 import type { Context, Report } from "./process.js";
 import type { PeerState, Series } from "./results.js";
 
@@ -14,11 +14,18 @@ export interface MeasureResult {
   seconds: number;
 }
 
-const running = new Set<number>();
+interface Running {
+  /** Its own, and those that it said it has started. */
+  groups: Set<number>;
+  ended: Promise<string>;
+}
 
-/** The suite is being ended: so is everything it started. */
-export function killMeasures(): void {
-  for (const pid of running) killGroup(pid);
+const running = new Set<Running>();
+
+/** The suite is being ended: so is everything it started. Resolves when nothing of it runs any more. */
+export async function killMeasures(): Promise<void> {
+  for (const { groups } of running) for (const pid of groups) killGroup(pid);
+  await Promise.all([...running].map(({ ended }) => ended));
 }
 
 export async function runMeasure(
@@ -34,7 +41,8 @@ export async function runMeasure(
     serialization: "advanced",
     stdio: ["ignore", "ignore", "pipe", "ipc"],
   });
-  running.add(child.pid!);
+  const one: Running = { groups: new Set([child.pid!]), ended: endOfGroup(child) };
+  running.add(one);
   const result: MeasureResult = { status: "failed", series: [], notes: [], peers: [], seconds: 0 };
   let errors = "";
   child.stderr!.on("data", (chunk) => {
@@ -45,6 +53,7 @@ export async function runMeasure(
     else if (report.type === "step") onStep(report.text);
     else if (report.type === "note") result.notes.push(report.text);
     else if (report.type === "peer") result.peers.push(report.peer);
+    else if (report.type === "group") one.groups[report.runs ? "add" : "delete"](report.pid);
     else if (report.type === "end") Object.assign(result, { status: report.status, reason: report.reason });
   });
   let expired = false;
@@ -52,22 +61,14 @@ export async function runMeasure(
     expired = true;
     killGroup(child.pid!);
   }, limitSeconds * 1000);
-  const [code, signal] = await once(child, "close");
-  clearTimeout(timer);
-  killGroup(child.pid!);
-  running.delete(child.pid!);
+  // Whatever it waits for after this, it has not taken too long.
+  child.once("exit", () => clearTimeout(timer));
+  const how = await one.ended;
+  for (const pid of one.groups) killGroup(pid);
+  running.delete(one);
   if (expired)
     Object.assign(result, { status: "failed", reason: `not done after ${Math.round(limitSeconds)} s` });
-  else if (result.status === "failed")
-    result.reason ??= `its process ended with ${signal ?? code}: ${errors.trim()}`;
+  else if (result.status === "failed") result.reason ??= `its process ended with ${how}: ${errors.trim()}`;
   result.seconds = (performance.now() - began) / 1000;
   return result;
-}
-
-function killGroup(pid: number): void {
-  try {
-    process.kill(-pid, "SIGKILL");
-  } catch {
-    // Nobody is left in it.
-  }
 }

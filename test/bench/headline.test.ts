@@ -2,6 +2,8 @@ import { describe, expect, test } from "vitest";
 import { computeHeadline } from "../../dist/bench/suite/headline.js";
 import { merge, type Results, type Series } from "../../dist/bench/suite/results.js";
 
+const units: Record<string, Series["unit"]> = { load: "GB/s", "kernel-read": "GB/s", memory: "bytes" };
+
 function one(
   measure: string,
   by: string,
@@ -9,7 +11,7 @@ function one(
   samples: number[],
   labels: Series["labels"] = {},
 ): Series {
-  return { measure, by, what, labels, unit: "ms", samples };
+  return { measure, by, what, labels, unit: units[measure] ?? "ms", samples };
 }
 
 function results(series: Series[], more: Partial<Results> = {}): Results {
@@ -69,6 +71,11 @@ describe("the headline", () => {
       workersMemoryVsSeparate: 0.5,
       ledgerAfterDeathMs: 1,
     });
+  });
+
+  test("takes nothing that is in another unit", () => {
+    const series = { ...one("load", "cuda-ipc", "load", [48, 48]), unit: "ms" as const };
+    expect(results([series]).headline.loadGBps).toBeNull();
   });
 
   test("takes nothing from a measure that failed", () => {

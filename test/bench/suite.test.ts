@@ -5,32 +5,14 @@ import path from "node:path";
 import { describe, expect, test } from "vitest";
 import type { Results } from "../../dist/bench/suite/results.js";
 import { temporaryFolder } from "../helpers/temporary.js";
+import { runIn } from "./run.js";
 
 const folder = temporaryFolder();
 const out = path.join(folder, "out");
 const file = path.join(out, "results.json");
 const driver = process.env.CUDA_IPC_DRIVER || "host";
 
-async function run(
-  script: string,
-  ...args: string[]
-): Promise<{ code: number; text: string; errors: string }> {
-  const child = spawn(process.execPath, [path.join(__dirname, "../../dist/bench", script), ...args], {
-    env: { ...process.env, TMPDIR: folder, NODE_OPTIONS: "" },
-    stdio: ["ignore", "pipe", "pipe"],
-  });
-  let text = "";
-  let errors = "";
-  child.stdout.on("data", (chunk) => {
-    text += chunk;
-  });
-  child.stderr.on("data", (chunk) => {
-    errors += chunk;
-  });
-  const [code] = await once(child, "close");
-  return { code, text, errors };
-}
-
+const run = (script: string, ...args: string[]) => runIn(folder, script, args);
 const suite = (...args: string[]) => run("suite.js", "--driver", driver, "--quick", "--out", out, ...args);
 const read = (): Results => JSON.parse(readFileSync(file, "utf8"));
 
@@ -56,6 +38,7 @@ describe("npm run bench", () => {
     }
     expect(table).toContain("| cuda-ipc | through the owner | sharing vmm | per second |");
     expect(readdirSync(folder), "no model, no socket is left").toEqual(["out"]);
+    expect(readdirSync(out).sort()).toEqual(["memory.svg", "results.json", "results.md"]);
   });
 
   test("merges another run, measure by measure", async () => {
@@ -80,8 +63,15 @@ describe("npm run bench", () => {
     expect(left.map(({ labels }) => labels.sharing)).toEqual(["vmm", "ipc"]);
     for (const { samples } of left) expect(samples.every((bytes) => bytes === 0)).toBe(driver === "host");
     if (driver === "host") {
+      const compiled = { status: "present", versions: expect.any(Object) };
       expect(after.peers).toEqual([
-        { peer: "PyTorch", status: "absent", reason: "it needs a GPU, and this run has none" },
+        { peer: "C++ deathwatch", measure: "death", ...compiled },
+        {
+          peer: "PyTorch",
+          measure: "death-peers",
+          status: "absent",
+          reason: "it needs a GPU, and this run has none",
+        },
       ]);
     }
   });
@@ -151,8 +141,8 @@ describe("npm run bench", () => {
 
   test("refuses a name that no measure has, and says which there are", async () => {
     const { code, errors } = await suite("--filter", "atach");
-    expect(code).toBe(1);
-    expect(errors).toMatch(/No measure has "atach" in its name\. There are: load, .*attach-bytes/);
+    expect(code).toBe(2);
+    expect(errors).toMatch(/^No measure has "atach" in its name\. There are: load, .*attach-bytes.*\n$/);
   });
 });
 

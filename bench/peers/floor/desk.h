@@ -1,5 +1,5 @@
-// Where an importer asks for its ticket over a Unix socket, as a worker asks an owner: with no ledger behind
-// it.
+// Where an importer asks for its ticket over a Unix socket, as a worker asks an owner, but with no ledger
+// behind it.
 #pragma once
 
 #include <poll.h>
