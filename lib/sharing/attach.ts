@@ -59,11 +59,12 @@ async function rehearseBeside(attaching: Promise<void>): Promise<void> {
 async function rehearse(): Promise<void> {
   native.rehearseMappings();
   loadClient();
+  // First, so that an attach finds in the caches what was rehearsed last.
+  await rehearseLaunch();
   const rehearsing = loadRehearsal().rehearse(() => attached);
   // Refused, but compiled by that.
   attach("").catch(nothing);
   await rehearsing;
-  if (!attached) await rehearseLaunch();
 }
 
 /** Settles when there is no rehearsal, or none any more: for whoever counts what this process has open. */
