@@ -1,7 +1,8 @@
 import type { Command } from "commander";
 import { openCheckpoint } from "../formats/safetensors.js";
 import { jsonOption } from "./options.js";
-import { bytesText, plain, say, sayJson, tableText } from "./text.js";
+import { say, sayJson } from "./output.js";
+import { bytesText, plain, tableText } from "./text.js";
 
 export function addInspect(program: Command): void {
   program

@@ -4,8 +4,9 @@ import { Owner } from "../sharing/owner.js";
 import type { Version } from "../sharing/version.js";
 import { LoadBar } from "./load-progress.js";
 import { chooseDriver, driverOption, socketOption, wholeNumber } from "./options.js";
+import { say } from "./output.js";
 import { onStopSignal } from "./signals.js";
-import { bytesText, plain, rateText, say, secondsText } from "./text.js";
+import { bytesText, plain, rateText, secondsText } from "./text.js";
 
 interface Options {
   name: string;

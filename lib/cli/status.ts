@@ -1,7 +1,8 @@
 import type { Command } from "commander";
 import { type OwnerStatus, ownerStatus } from "../sharing/owner-status.js";
 import { jsonOption, socketOption, wholeNumber } from "./options.js";
-import { agoText, bytesText, plain, say, sayJson, tableText } from "./text.js";
+import { say, sayJson } from "./output.js";
+import { agoText, bytesText, plain, tableText } from "./text.js";
 
 interface Options {
   socket?: string;

@@ -52,11 +52,3 @@ export function tableText(header: readonly string[], rows: readonly (readonly st
     .map((line) => `${line}\n`)
     .join("");
 }
-
-export function say(text: string): void {
-  process.stdout.write(text.endsWith("\n") ? text : `${text}\n`);
-}
-
-export function sayJson(value: unknown): void {
-  say(JSON.stringify(value, undefined, 2));
-}

@@ -2,7 +2,8 @@ import type { Command } from "commander";
 import { CudaIpcError } from "../errors.js";
 import { attach } from "../sharing/attach.js";
 import { chooseDriver, driverOption, jsonOption, socketOption } from "./options.js";
-import { bytesText, plain, say, sayJson, secondsText } from "./text.js";
+import { say, sayJson } from "./output.js";
+import { bytesText, plain, secondsText } from "./text.js";
 
 interface Options {
   socket?: string;
