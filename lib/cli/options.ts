@@ -1,4 +1,5 @@
 import { InvalidArgumentError, Option } from "commander";
+import { longestMs } from "../sharing/timeouts.js";
 
 export const socketOption = (): Option =>
   new Option("--socket <path>", "the owner's Unix socket (default: $CUDA_IPC_SOCKET, or the user's own)");
@@ -11,6 +12,13 @@ export const jsonOption = (): Option => new Option("--json", "print one JSON obj
 /** The choice holds for this process and those that it starts. */
 export function chooseDriver(name: string | undefined): void {
   if (name !== undefined) process.env.CUDA_IPC_DRIVER = name;
+}
+
+/** How long to wait, in milliseconds, as `ownerStatus` takes it. */
+export function timeoutNumber(text: string): number {
+  const milliseconds = wholeNumber(text);
+  if (milliseconds > 0 && milliseconds <= longestMs) return milliseconds;
+  throw new InvalidArgumentError(`Expected milliseconds, 1 to ${longestMs}.`);
 }
 
 export function wholeNumber(text: string): number {

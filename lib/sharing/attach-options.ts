@@ -3,6 +3,7 @@ import type { Access } from "../native.js";
 import { isId } from "./ids.js";
 import { checkSetName } from "./set-name.js";
 import { resolveSocket } from "./socket-path.js";
+import { checkTimeout } from "./timeouts.js";
 
 export interface AttachOptions {
   /** Path of the owner's Unix socket; default: `defaultSocket()`. */
@@ -42,8 +43,7 @@ export function attachRequest(name: string, options: AttachOptions) {
   if (access !== "read" && access !== "readwrite") {
     throw invalidArgument("access", '"read" or "readwrite"', access);
   }
-  if (typeof timeout !== "number" || !(timeout > 0))
-    throw invalidArgument("timeout", "milliseconds", timeout);
+  checkTimeout(timeout);
   return {
     socket: resolveSocket(options.socket),
     request: { set: name, version, checksum, access },

@@ -7,6 +7,7 @@ import type { ReceivedMemory } from "./received-memory.js";
 import { ServiceManager } from "./service-manager/service-manager.js";
 import { resolveSocket } from "./socket-path.js";
 import type { StoredState } from "./stored-state.js";
+import { checkTimeout } from "./timeouts.js";
 
 /** What an owner is built on. */
 export interface Foundation extends Predecessor {
@@ -18,9 +19,6 @@ export interface Foundation extends Predecessor {
   /** The manager's socket, which listens there already. The descriptor stays the caller's. */
   activated?: NativeFd;
 }
-
-/** As long as a timer can be. */
-const longestMs = 2 ** 31 - 1;
 
 /** The options, checked; chooses the driver, and finds the service manager. */
 export function chosen(
@@ -38,10 +36,13 @@ export function chosen(
   if (loading !== "process" && loading !== "inline") {
     throw invalidArgument("loading", '"process" or "inline"', loading);
   }
-  for (const name of ["recoveryDeadline", "handoverTimeout"] as const) {
-    const value = options[name];
-    if (value === undefined || (typeof value === "number" && value >= 0 && value <= longestMs)) continue;
-    throw invalidArgument(name, `milliseconds, at most ${longestMs}`, value);
+  const { recoveryDeadline, handoverTimeout } = options;
+  // 0 waits for none of them.
+  if (recoveryDeadline !== undefined && recoveryDeadline !== 0) {
+    checkTimeout(recoveryDeadline, { name: "recoveryDeadline", without: "wait 60,000" });
+  }
+  if (handoverTimeout !== undefined) {
+    checkTimeout(handoverTimeout, { name: "handoverTimeout", without: "allow 30,000" });
   }
   return { socket, mode, manager: ServiceManager.find(options.serviceManager, socket) };
 }

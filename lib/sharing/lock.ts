@@ -31,7 +31,8 @@ export function checkLockArguments(name: unknown, options: LockOptions): void {
     throw invalidArgument("name", "a name of 1 to 256 characters", name);
   }
   if (timeout !== undefined && !(Number.isInteger(timeout) && timeout >= 0 && timeout <= maxLockWaitMs)) {
-    throw invalidArgument("timeout", `an integer of milliseconds, at most ${maxLockWaitMs}`, timeout);
+    const expected = `an integer of milliseconds, 0 to ${maxLockWaitMs} (leave it out to wait as long as it takes)`;
+    throw invalidArgument("timeout", expected, timeout);
   }
   if (signal !== undefined && !(signal instanceof AbortSignal)) {
     throw invalidArgument("signal", "an AbortSignal", signal);

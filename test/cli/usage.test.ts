@@ -30,6 +30,8 @@ test.each([
   { args: ["serve", "model", "--name", "llm", "--sharing", "copy"], says: "Allowed choices are vmm, ipc" },
   { args: ["devices", "--driver", "cpu"], says: "Allowed choices are libcuda, host" },
   { args: ["status", "--sokcet", "/tmp/x"], says: "unknown option '--sokcet'" },
+  { args: ["status", "--timeout", "0"], says: "Expected milliseconds, 1 to 2147483647" },
+  { args: ["status", "--timeout", "99999999999"], says: "Expected milliseconds, 1 to 2147483647" },
   { args: ["inspect", "one", "two"], says: "too many arguments" },
 ])("wrong usage ends with 2: $args", async ({ args, says }) => {
   const { code, stdout, stderr } = await runCommand(...args);
