@@ -48,7 +48,9 @@ export async function prepareSocketFolder(socket: string, mode: number): Promise
   // Whoever may use the socket must be able to pass through its folder: every read bit also grants search.
   const folderMode =
     0o700 | ((mode & 0o066) === 0 ? 0 : (mode & 0o060 ? 0o050 : 0) | (mode & 0o006 ? 0o005 : 0));
-  await fs.mkdir(folder, { recursive: true, mode: folderMode });
+  // Loaded where it is needed: a worker makes none.
+  const { makeFolder } = require("./make-folder.js") as typeof import("./make-folder.js");
+  await makeFolder(folder, folderMode);
   const facts = await fs.lstat(folder);
   const uid = process.getuid?.() ?? 0;
   const trusted = facts.uid === uid || facts.uid === 0;
