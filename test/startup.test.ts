@@ -46,6 +46,7 @@ test("a worker that can attach has loaded little more than the addon", () => {
     "dist/lib/sharing/ids.js",
     "dist/lib/sharing/set-name.js",
     "dist/lib/sharing/socket-path.js",
+    "dist/lib/sharing/timeouts.js",
     "dist/lib/worker.pack.js",
   ]);
 });

@@ -1,5 +1,5 @@
 import { type CudaIpcError, invalidArgument } from "../errors.js";
-import { type NativeFd, type NativeFileLock, native } from "../native.js";
+import { type NativeFd, type NativeFileLock, type NativeProviderPin, native } from "../native.js";
 import { checkOwnerOptions, type OwnerOptions } from "./owner-options.js";
 import { adoptState } from "./owner-state.js";
 import { defaultRecoveryDeadline, type Predecessor } from "./predecessor.js";
@@ -16,18 +16,25 @@ export interface Foundation extends Predecessor {
   /** Held: nobody else listens there. */
   lock: NativeFileLock;
   manager?: ServiceManager;
+  /** An owner's own: it serves this driver's memory. */
+  driver: NativeProviderPin;
   /** The manager's socket, which listens there already. The descriptor stays the caller's. */
   activated?: NativeFd;
 }
 
-/** The options, checked; chooses the driver, and finds the service manager. */
-export function chosen(
-  options: OwnerOptions,
-  further?: readonly string[],
-): { socket: string; mode: number; manager?: ServiceManager } {
+/** What the options choose. */
+export interface Chosen {
+  socket: string;
+  mode: number;
+  manager?: ServiceManager;
+  /** Of the driver that was chosen: to be closed by whoever ends first, or has failed, and kept by whoever has not. */
+  driver: NativeProviderPin;
+}
+
+/** The options, checked; finds the service manager, and chooses the driver when nothing is wrong. */
+export function chosen(options: OwnerOptions, further?: readonly string[]): Chosen {
   checkOwnerOptions(options, further);
   const socket = resolveSocket(options.socket);
-  if (options.driver !== undefined) native.chooseProvider(options.driver);
   const mode = options.mode ?? (options.allowUids?.length ? 0o666 : 0o600);
   if (!Number.isInteger(mode) || mode < 0 || mode > 0o777) {
     throw invalidArgument("mode", "the permission bits of a file", mode);
@@ -44,7 +51,8 @@ export function chosen(
   if (handoverTimeout !== undefined) {
     checkTimeout(handoverTimeout, { name: "handoverTimeout", without: "allow 30,000" });
   }
-  return { socket, mode, manager: ServiceManager.find(options.serviceManager, socket) };
+  const manager = ServiceManager.find(options.serviceManager, socket);
+  return { socket, mode, manager, driver: native.pinProvider(options.driver) };
 }
 
 /** A socket at the path that the service manager has passed, if who connects there gets to it. */
