@@ -37,9 +37,14 @@ export function attachRequest(name: string, options: AttachOptions) {
   const { version = null, checksum = null, access = "read", timeout = 10_000, signal } = options;
   checkSetName(name);
   if (version !== null && !isId(version)) {
-    throw invalidArgument("version", "the id of a version (32 hex characters, not its number)", version);
+    throw invalidArgument(
+      "version",
+      "the id of a version (32 lower-case hex characters, not its number)",
+      version,
+    );
   }
-  if (checksum !== null && !isId(checksum)) throw invalidArgument("checksum", "32 hex characters", checksum);
+  if (checksum !== null && !isId(checksum))
+    throw invalidArgument("checksum", "32 lower-case hex characters", checksum);
   if (access !== "read" && access !== "readwrite") {
     throw invalidArgument("access", '"read" or "readwrite"', access);
   }

@@ -22,6 +22,12 @@ export interface Foundation extends Predecessor {
   activated?: NativeFd;
 }
 
+/** The one above it is none: it stands for "nobody was named". */
+const highestUid = 2 ** 32 - 2;
+
+const isUid = (uid: unknown) =>
+  Number.isInteger(uid) && (uid as number) >= 0 && (uid as number) <= highestUid;
+
 /** What the options choose. */
 export interface Chosen {
   socket: string;
@@ -35,7 +41,11 @@ export interface Chosen {
 export function chosen(options: OwnerOptions, further?: readonly string[]): Chosen {
   checkOwnerOptions(options, further);
   const socket = resolveSocket(options.socket);
-  const mode = options.mode ?? (options.allowUids?.length ? 0o666 : 0o600);
+  const { allowUids = [] } = options;
+  if (!Array.isArray(allowUids) || !allowUids.every(isUid)) {
+    throw invalidArgument("allowUids", `an array of user ids (integers from 0 to ${highestUid})`, allowUids);
+  }
+  const mode = options.mode ?? (allowUids.length ? 0o666 : 0o600);
   if (!Number.isInteger(mode) || mode < 0 || mode > 0o777) {
     throw invalidArgument("mode", "the permission bits of a file", mode);
   }
