@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import { openCheckpoint } from "../formats/safetensors.js";
 import { jsonOption } from "./options.js";
 import { say, sayJson } from "./output.js";
-import { bytesText, plain, shortened, tableText } from "./text.js";
+import { bytesText, countText, plain, shortened, tableText } from "./text.js";
 
 /** How much of a file's own description is listed. */
 const mostMetadata = 100;
@@ -50,5 +50,5 @@ async function inspect(model: string, { json }: { json: boolean }): Promise<void
   }
   if (metadata.size > mostMetadata) say(`Metadata: ${metadata.size - mostMetadata} more (--json has all)`);
   for (const warning of warnings) say(`Warning: ${plain(warning)}`);
-  say(`${all.length} tensors, ${bytesText(bytes)}. The headers keep every rule of the format.`);
+  say(`${countText(all.length, "tensor")}, ${bytesText(bytes)}. The headers keep every rule of the format.`);
 }

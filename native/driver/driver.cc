@@ -120,13 +120,14 @@ std::unique_ptr<DriverState> bring_up(Provider provider) {
   const auto check = [&table](cu::CUresult result, const char* call) {
     if (result != cu::CUDA_SUCCESS) throw diagnose(&table, result, call);
   };
-  check(table.cuInit(0), "cuInit");
-  check(table.cuDeviceGetCount(&state->device_count), "cuDeviceGetCount");
-  if (state->device_count == 0 && provider == Provider::kHost)
+  const cu::CUresult started = table.cuInit(0);
+  if (provider == Provider::kHost && started == cu::CUDA_ERROR_NO_DEVICE)
     throw Error(
         "ERR_CUDA_IPC_NO_DEVICE",
-        "The host driver has no device: CUDA_IPC_HOST_DEVICES is 0. Set it to a number from 1 on, or unset "
-        "it: then there are 2.");
+        "The host driver has no device for this process: CUDA_IPC_HOST_DEVICES is 0, or CUDA_VISIBLE_DEVICES "
+        "names none of them. Unset both: then there are 2.");
+  check(started, "cuInit");
+  check(table.cuDeviceGetCount(&state->device_count), "cuDeviceGetCount");
   if (state->device_count == 0) throw diagnose(&table, cu::CUDA_ERROR_NO_DEVICE, "cuDeviceGetCount");
   state->devices = std::make_unique<DeviceSlot[]>(state->device_count);
   for (int ordinal = 0; ordinal < state->device_count; ++ordinal) {
