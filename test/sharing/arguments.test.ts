@@ -1,8 +1,9 @@
 // What is wrong with an argument is said by its own name, and rejects.
 import { readdirSync, symlinkSync, writeFileSync } from "node:fs";
+import os from "node:os";
 import path from "node:path";
 import { expect, test } from "vitest";
-import { attach, Owner, openCheckpoint, writeSafetensors } from "../../dist/lib/index.js";
+import { attach, defaultSocket, Owner, openCheckpoint, writeSafetensors } from "../../dist/lib/index.js";
 import { coded } from "../helpers/errors.js";
 import { folder, someTensors, startOwner } from "../helpers/sharing.js";
 import { newSocket } from "../helpers/temporary.js";
@@ -13,6 +14,24 @@ const invalid = (message: string | RegExp) =>
     message: typeof message === "string" ? expect.stringContaining(message) : expect.stringMatching(message),
   });
 const half = "\ud800";
+
+test("a runtime folder that is named relatively is none", () => {
+  const { XDG_RUNTIME_DIR: runtime, CUDA_IPC_SOCKET: named } = process.env;
+  try {
+    delete process.env.CUDA_IPC_SOCKET;
+    process.env.XDG_RUNTIME_DIR = "/run/user/1";
+    expect(defaultSocket()).toBe("/run/user/1/cuda-ipc/owner.sock");
+    for (const relative of ["run", "./run", ""]) {
+      process.env.XDG_RUNTIME_DIR = relative;
+      expect(defaultSocket()).toBe(path.join(os.tmpdir(), `cuda-ipc-${process.getuid!()}`, "owner.sock"));
+    }
+  } finally {
+    for (const [name, value] of Object.entries({ XDG_RUNTIME_DIR: runtime, CUDA_IPC_SOCKET: named })) {
+      if (value === undefined) delete process.env[name];
+      else process.env[name] = value;
+    }
+  }
+});
 
 test("a set and a lock have names that others can be told", async () => {
   const owner = await startOwner();
