@@ -362,6 +362,14 @@ export interface NativeCancel {
   cancel(): void;
 }
 
+/** What holds a process to its driver: see `pinProvider`. */
+export interface NativeProviderPin {
+  /** What it names stays chosen when it is closed; without that, and without a name, the choice is what it was. */
+  keep(): void;
+  /** Harmless when closed already. */
+  close(): void;
+}
+
 export interface DeviceFacts {
   ordinal: number;
   /** As nvidia-smi prints it: "GPU-xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx". */
@@ -456,7 +464,11 @@ export interface NativeAddon {
   randomId(): string;
 
   // device.cc
-  chooseProvider(name: string): void;
+  /**
+   * Until it is closed, no other driver can be chosen in this process: ERR_CUDA_IPC_DRIVER_IN_USE. Without a name, of what
+   * is chosen or would be.
+   */
+  pinProvider(name?: string): NativeProviderPin;
   /** What is chosen or would be: "libcuda" or "host". */
   chosenProvider(): "libcuda" | "host";
   driverIsUp(): boolean;

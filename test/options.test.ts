@@ -44,6 +44,13 @@ test("functions", async () => {
   });
 });
 
+test("whoever passes arguments on can name their types", () => {
+  const written: [api.TensorToWrite[], api.WriteOptions] = [[], { metadata: {} }];
+  const opened: (checkpoint: api.Checkpoint) => string = ({ contentKey }) => contentKey;
+  const released: (after: api.After) => api.ReleaseOptions = (after) => ({ after });
+  expect([written, opened, released].length).toBe(3);
+});
+
 test("an option of another entry point is unknown", async () => {
   const attempts = [
     () => api.follow("llm", { version: "0".repeat(32) } as never),

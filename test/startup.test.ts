@@ -37,6 +37,7 @@ test("a worker that can attach has loaded little more than the addon", () => {
   const library = files.filter((file) => !file.endsWith(".node")).sort();
   expect(library).toEqual([
     "dist/lib/errors.js",
+    "dist/lib/formats/text.js",
     "dist/lib/index.js",
     "dist/lib/native.js",
     "dist/lib/packed.js",
@@ -46,6 +47,7 @@ test("a worker that can attach has loaded little more than the addon", () => {
     "dist/lib/sharing/ids.js",
     "dist/lib/sharing/set-name.js",
     "dist/lib/sharing/socket-path.js",
+    "dist/lib/sharing/timeouts.js",
     "dist/lib/worker.pack.js",
   ]);
 });

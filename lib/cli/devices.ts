@@ -7,7 +7,8 @@ import {
 } from "../cuda/device.js";
 import { native } from "../native.js";
 import { chooseDriver, driverOption, jsonOption } from "./options.js";
-import { bytesText, say, sayJson, tableText } from "./text.js";
+import { say, sayJson } from "./output.js";
+import { bytesText, tableText } from "./text.js";
 
 interface Options {
   driver?: string;

@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { earlyStart } from "../cuda/early-start.js";
 import { wholeNumber } from "./options.js";
-import { say } from "./text.js";
+import { say } from "./output.js";
 
 export function addEarlyStart(program: Command): void {
   program

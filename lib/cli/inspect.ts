@@ -1,7 +1,11 @@
 import type { Command } from "commander";
 import { openCheckpoint } from "../formats/safetensors.js";
 import { jsonOption } from "./options.js";
-import { bytesText, plain, say, sayJson, tableText } from "./text.js";
+import { say, sayJson } from "./output.js";
+import { bytesText, countText, plain, shortened, tableText } from "./text.js";
+
+/** How much of a file's own description is listed. */
+const mostMetadata = 100;
 
 export function addInspect(program: Command): void {
   program
@@ -41,7 +45,10 @@ async function inspect(model: string, { json }: { json: boolean }): Promise<void
   for (const [index, { path, size }] of files.entries()) {
     say(`File ${index}: ${plain(path)}, ${bytesText(size)}`);
   }
-  for (const [key, value] of metadata) say(`Metadata: ${plain(key)} = ${plain(value)}`);
+  for (const [key, value] of [...metadata].slice(0, mostMetadata)) {
+    say(`Metadata: ${plain(shortened(key))} = ${plain(shortened(value))}`);
+  }
+  if (metadata.size > mostMetadata) say(`Metadata: ${metadata.size - mostMetadata} more (--json has all)`);
   for (const warning of warnings) say(`Warning: ${plain(warning)}`);
-  say(`${all.length} tensors, ${bytesText(bytes)}. The headers keep every rule of the format.`);
+  say(`${countText(all.length, "tensor")}, ${bytesText(bytes)}. The headers keep every rule of the format.`);
 }

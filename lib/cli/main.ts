@@ -5,6 +5,7 @@ import { addDevices } from "./devices.js";
 import { addEarlyStart } from "./early-start.js";
 import { reportFailure } from "./failure.js";
 import { addInspect } from "./inspect.js";
+import { watchOutput } from "./output.js";
 import { addServe } from "./serve.js";
 import { addStatus } from "./status.js";
 import { addVerify } from "./verify.js";
@@ -23,6 +24,7 @@ function program(): Command {
   return root;
 }
 
+watchOutput();
 program()
   .parseAsync()
   .catch((error: unknown) => {

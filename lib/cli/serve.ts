@@ -3,14 +3,16 @@ import { type FileAccess, native, type Sharing } from "../native.js";
 import { Owner } from "../sharing/owner.js";
 import type { Version } from "../sharing/version.js";
 import { LoadBar } from "./load-progress.js";
-import { chooseDriver, driverOption, socketOption, wholeNumber } from "./options.js";
+import { chooseDriver, driverOption, notEmpty, socketOption, uids, wholeNumber } from "./options.js";
+import { say } from "./output.js";
 import { onStopSignal } from "./signals.js";
-import { bytesText, plain, rateText, say, secondsText } from "./text.js";
+import { bytesText, countText, plain, rateText, secondsText } from "./text.js";
 
 interface Options {
   name: string;
   socket?: string;
   device: number;
+  allowUid?: number[];
   sharing?: Sharing;
   driver?: string;
   writable: boolean;
@@ -24,10 +26,11 @@ export function addServe(program: Command): void {
     .command("serve")
     .description("Load a checkpoint onto a device and publish it, until SIGINT or SIGTERM.")
     .argument("<model>", "a safetensors file, an index of shards, or a folder that holds one")
-    .requiredOption("--name <name>", "what workers attach to")
+    .requiredOption("--name <name>", "what workers attach to", notEmpty)
     .addOption(socketOption())
     .option("--device <n>", "the device's ordinal", wholeNumber, 0)
     .addOption(new Option("--sharing <kind>", "default: vmm where the device has it").choices(["vmm", "ipc"]))
+    .option("--allow-uid <uid...>", "further users that may attach, trusted like your own", uids)
     .option("--writable", "let workers attach for writing", false)
     .addOption(
       new Option("--io <kind>", "how files are read: by what the page cache holds, through it, or past it")
@@ -51,9 +54,10 @@ async function serve(model: string, options: Options): Promise<void> {
   chooseDriver(options.driver);
   const stop = new AbortController();
   onStopSignal((signal) => stop.abort(signal));
-  const { socket, serviceManager } = options;
+  const { socket, allowUid: allowUids, serviceManager } = options;
   const owner = await Owner.listen({
     socket,
+    allowUids,
     serviceManager: serviceManager === "auto" ? "auto" : serviceManager === "yes",
   });
   owner.on("error", (error) => warn(error));
@@ -94,13 +98,13 @@ async function load(owner: Owner, model: string, options: Options, signal: Abort
     bar.stop();
     if (version === recovered) {
       say(
-        `Recovered ${plain(model)}: ${version.tensors} tensors, ${bytesText(version.bytes)}, not read again.`,
+        `Recovered ${plain(model)}: ${countText(version.tensors, "tensor")}, ${bytesText(version.bytes)}, not read again.`,
       );
       return version;
     }
     const { totalBytes } = bar;
     say(
-      `Loaded ${plain(model)}: ${version.tensors} tensors, ${bytesText(totalBytes)} in ${secondsText(seconds)} ` +
+      `Loaded ${plain(model)}: ${countText(version.tensors, "tensor")}, ${bytesText(totalBytes)} in ${secondsText(seconds)} ` +
         `(${rateText(totalBytes / seconds)}, the driver's start and the checksum included).`,
     );
     if (recovered !== undefined) {
@@ -127,13 +131,13 @@ async function close(owner: Owner, version: Version): Promise<void> {
   const { storedVersions: kept } = owner;
   if (kept > 0) {
     // Whether it is a restart only the service manager knows. If not, it discards what it has.
-    say(`Closing. The service manager keeps ${kept} version${kept === 1 ? "" : "s"}.`);
+    say(`Closing. The service manager keeps ${countText(kept, "version")}.`);
   } else if (leases > 0 && version.sharing === "ipc") {
     say(
-      `Closing when ${leases} leases have ended: "ipc" memory goes with this process. Once more to force it.`,
+      `Closing when ${countText(leases, "lease")} ${leases === 1 ? "has" : "have"} ended: "ipc" memory goes with this process. Once more to force it.`,
     );
   } else if (leases > 0) {
-    say(`Closing. The holders of ${leases} leases keep the memory.`);
+    say(`Closing. The holders of ${countText(leases, "lease")} keep the memory.`);
   }
   await owner.close({ restart: kept > 0 });
   say("Closed.");

@@ -1,7 +1,8 @@
 import type { Command } from "commander";
 import { type OwnerStatus, ownerStatus } from "../sharing/owner-status.js";
-import { jsonOption, socketOption, wholeNumber } from "./options.js";
-import { agoText, bytesText, plain, say, sayJson, tableText } from "./text.js";
+import { jsonOption, socketOption, timeoutNumber } from "./options.js";
+import { say, sayJson } from "./output.js";
+import { agoText, bytesText, plain, tableText } from "./text.js";
 
 interface Options {
   socket?: string;
@@ -14,7 +15,7 @@ export function addStatus(program: Command): void {
     .command("status")
     .description("Ask an owner what it holds, who holds that, and which locks are held.")
     .addOption(socketOption())
-    .option("--timeout <ms>", "how long to wait for the answer", wholeNumber, 10_000)
+    .option("--timeout <ms>", "how long to wait for the answer", timeoutNumber, 10_000)
     .addOption(jsonOption())
     .action(async ({ socket, timeout, json }: Options) => {
       const status = await ownerStatus({ socket, timeout });

@@ -17,6 +17,8 @@ export function secondsText(seconds: number): string {
   return seconds < 1 ? `${(1000 * seconds).toFixed(1)} ms` : `${seconds.toFixed(2)} s`;
 }
 
+export const countText = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? "" : "s"}`;
+
 /** How long ago, in the largest whole unit. */
 export function agoText(milliseconds: number): string {
   const seconds = Math.max(0, Math.floor(milliseconds / 1000));
@@ -33,11 +35,22 @@ export const plain = (text: string): string =>
     (character) => `\\u{${character.codePointAt(0)!.toString(16)}}`,
   );
 
+/** No name of a weight set or a lock is longer. */
+const longest = 256;
+
+/** Files may hold names and values of megabytes: on a terminal their beginning is enough. */
+export function shortened(text: string): string {
+  if (text.length <= longest) return text;
+  // Not half a character at the end.
+  return `${text.slice(0, longest - 1).replace(/[\ud800-\udbff]$/, "")}…`;
+}
+
 /** Columns as wide as their widest cell; those that start with a digit in every row stand to the right. */
 export function tableText(header: readonly string[], rows: readonly (readonly string[])[]): string {
-  const cells = [header, ...rows.map((row) => row.map(plain))];
+  const cells = [header, ...rows.map((row) => row.map((cell) => plain(shortened(cell))))];
   const columns = header.map((_, column) => ({
-    width: Math.max(...cells.map((row) => row[column]!.length)),
+    // There may be more rows than a function takes arguments.
+    width: cells.reduce((width, row) => Math.max(width, row[column]!.length), 0),
     numeric: rows.length > 0 && rows.every((row) => /^\d/.test(row[column]!)),
   }));
   return cells
@@ -51,12 +64,4 @@ export function tableText(header: readonly string[], rows: readonly (readonly st
     )
     .map((line) => `${line}\n`)
     .join("");
-}
-
-export function say(text: string): void {
-  process.stdout.write(text.endsWith("\n") ? text : `${text}\n`);
-}
-
-export function sayJson(value: unknown): void {
-  say(JSON.stringify(value, undefined, 2));
 }

@@ -2,7 +2,8 @@ import type { Command } from "commander";
 import { CudaIpcError } from "../errors.js";
 import { attach } from "../sharing/attach.js";
 import { chooseDriver, driverOption, jsonOption, socketOption } from "./options.js";
-import { bytesText, plain, say, sayJson, secondsText } from "./text.js";
+import { say, sayJson } from "./output.js";
+import { bytesText, countText, plain, secondsText } from "./text.js";
 
 interface Options {
   socket?: string;
@@ -44,7 +45,9 @@ async function verify(name: string, { socket, driver, json }: Options): Promise<
       sayJson({ set: name, version, sharing, tensors: size, bytes, checksum, ...times });
       return;
     }
-    say(`${plain(name)}, version ${version} (${sharing}): ${size} tensors, ${bytesText(bytes)} mapped`);
+    say(
+      `${plain(name)}, version ${version} (${sharing}): ${countText(size, "tensor")}, ${bytesText(bytes)} mapped`,
+    );
     say(`  attached in ${secondsText(times.attachSeconds)}, the driver's start included`);
     say(`  checksum ${computed}, as published; computed in ${secondsText(times.checksumSeconds)}`);
   } finally {

@@ -28,6 +28,6 @@ function handleFromBytes(handle: Uint8Array): Buffer {
   if (!ArrayBuffer.isView(handle)) throw invalidArgument("handle", "a Buffer or a base64 string", handle);
   const bytes = bytesOf(handle);
   if (bytes.length !== HANDLE_BYTES)
-    throw invalidArgument("handle", `a Buffer of ${HANDLE_BYTES} bytes`, `${bytes.length} bytes`);
+    throw invalidArgument("handle.byteLength", `${HANDLE_BYTES}`, bytes.length);
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

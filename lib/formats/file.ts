@@ -122,6 +122,8 @@ async function readBehind(file: OpenedFile, first: Buffer, position: number, byt
 const advice: Readonly<Record<string, string>> = {
   ENOENT: "There is nothing of that name: check the path.",
   EACCES: "This user may not: check the permissions of the file and of its folders.",
+  ENOTDIR: "Something on the way to it is no folder: check the path.",
+  ELOOP: "Its symbolic links go round in a circle: check where they lead.",
   ENOSPC: "The disk is full: make room, or choose another one.",
   EMFILE: "This process has no more file descriptors: raise the limit (ulimit -n).",
   ENFILE: "The system has no more file descriptors.",

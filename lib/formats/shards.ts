@@ -30,7 +30,8 @@ export function parseIndex(content: Buffer, file: OpenedFile): ShardIndex {
   const index = parseObject(file.path, content, tensorAt);
   const weightMap = index.get("weight_map");
   if (!(weightMap instanceof Map) || weightMap.size === 0) {
-    throw refusal("index", file.path, "weight_map must be an object that maps tensor names to file names");
+    const what = weightMap instanceof Map ? "is empty: it must map" : "must be an object that maps";
+    throw refusal("index", file.path, `weight_map ${what} tensor names to file names`);
   }
   const shardOf = new Map<string, string>();
   for (const [name, shard] of weightMap) shardOf.set(name, shardPath(file.path, name, shard));

@@ -39,6 +39,9 @@ export async function writeSafetensors(
   tensors: Iterable<TensorToWrite>,
   options: WriteOptions = {},
 ): Promise<{ bytes: number }> {
+  if (typeof path !== "string" || path === "" || path.includes("\0")) {
+    throw invalidArgument("path", "the path of a file", path);
+  }
   checkOptions(options, ["metadata", "signal"]);
   const { metadata = {}, signal } = options;
   signal?.throwIfAborted();

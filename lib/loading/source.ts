@@ -1,5 +1,13 @@
 import { CudaIpcError, invalidArgument } from "../errors.js";
-import { type Dtype, dtypeOfArray, dtypes, isDtype, tensorBytes } from "../formats/dtypes.js";
+import {
+  type Dtype,
+  dtypeOfArray,
+  dtypes,
+  elementCount,
+  elementsPerByteBoundary,
+  isDtype,
+  tensorBytes,
+} from "../formats/dtypes.js";
 import { assertUnchanged, openCheckpoint, type TensorSource } from "../formats/safetensors.js";
 
 /** One tensor given from memory: a typed array or Buffer (one dimension, its own dtype), or with dtype and shape. */
@@ -46,18 +54,29 @@ function fromMemory(input: Record<string, TensorInput> | ReadonlyMap<string, Ten
   const tensors = entries.map(([name, value]): TensorSource => {
     const { dtype, shape, data } = describe(name, value);
     const bytes = tensorBytes(dtype, shape);
-    if (bytes !== data.byteLength) {
-      throw new CudaIpcError(
-        "ERR_CUDA_IPC_INVALID_ARGUMENT",
-        `Tensor ${JSON.stringify(name)}: ${dtype} of shape [${shape}] has ${bytes ?? "too many or broken"} bytes, ` +
-          `but its data has ${data.byteLength}`,
-        { details: { tensor: name } },
-      );
-    }
+    if (bytes !== data.byteLength) throw misfit(name, dtype, shape, data.byteLength);
     parts.push(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
     return { name, dtype, shape: [...shape], file: parts.length - 1, fileOffset: 0, bytes };
   });
   return { parts, tensors, description: "memory", contentKey: null, assertUnchanged: async () => {} };
+}
+
+function misfit(name: string, dtype: Dtype, shape: readonly number[], given: number): CudaIpcError {
+  const bytes = tensorBytes(dtype, shape);
+  const count = elementCount(shape);
+  const elements = elementsPerByteBoundary(dtype);
+  const broken = count !== undefined && count % elements !== 0;
+  const why =
+    bytes !== undefined
+      ? `has ${bytes} bytes, but its data has ${given}`
+      : broken
+        ? `does not end at a byte: its elements come by ${elements}`
+        : "is larger than JavaScript can count";
+  return new CudaIpcError(
+    "ERR_CUDA_IPC_INVALID_ARGUMENT",
+    `Tensor ${JSON.stringify(name)}: ${dtype} of shape [${shape}] ${why}`,
+    { details: { tensor: name } },
+  );
 }
 
 function describe(

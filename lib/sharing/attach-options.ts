@@ -3,6 +3,7 @@ import type { Access } from "../native.js";
 import { isId } from "./ids.js";
 import { checkSetName } from "./set-name.js";
 import { resolveSocket } from "./socket-path.js";
+import { checkTimeout } from "./timeouts.js";
 
 export interface AttachOptions {
   /** Path of the owner's Unix socket; default: `defaultSocket()`. */
@@ -36,14 +37,18 @@ export function attachRequest(name: string, options: AttachOptions) {
   const { version = null, checksum = null, access = "read", timeout = 10_000, signal } = options;
   checkSetName(name);
   if (version !== null && !isId(version)) {
-    throw invalidArgument("version", "the id of a version (32 hex characters, not its number)", version);
+    throw invalidArgument(
+      "version",
+      "the id of a version (32 lower-case hex characters, not its number)",
+      version,
+    );
   }
-  if (checksum !== null && !isId(checksum)) throw invalidArgument("checksum", "32 hex characters", checksum);
+  if (checksum !== null && !isId(checksum))
+    throw invalidArgument("checksum", "32 lower-case hex characters", checksum);
   if (access !== "read" && access !== "readwrite") {
     throw invalidArgument("access", '"read" or "readwrite"', access);
   }
-  if (typeof timeout !== "number" || !(timeout > 0))
-    throw invalidArgument("timeout", "milliseconds", timeout);
+  checkTimeout(timeout);
   return {
     socket: resolveSocket(options.socket),
     request: { set: name, version, checksum, access },

@@ -14,6 +14,7 @@ function loadClient(): typeof import("./owner-client.js") {
   client ??= require("./owner-client.js") as typeof import("./owner-client.js");
   return client;
 }
+const loadChoice = () => require("./driver-choice.js") as typeof import("./driver-choice.js");
 const loadRehearsal = () => require("./rehearsal.js") as typeof import("./rehearsal.js");
 
 /** How long a program that attaches in its first turn has for its own start. */
@@ -96,8 +97,9 @@ export const rehearsed = new Promise<void>((settle) => {
  */
 export async function attach(name: string, options: AttachOptions = {}): Promise<Weights> {
   const { socket, request, limits } = attachRequest(name, options);
-  if (options.driver !== undefined) native.chooseProvider(options.driver);
   limits.signal?.throwIfAborted();
+  const { driver, ...others } = options;
+  if (driver !== undefined) return loadChoice().onDriver(driver, () => attach(name, others));
   attached = true;
   // Loading takes a while, and so does that.
   if (client === undefined) waitsForCuda = bringUpDriver() !== undefined;

@@ -1,5 +1,5 @@
 import { type CudaIpcError, invalidArgument } from "../errors.js";
-import { type NativeFd, type NativeFileLock, native } from "../native.js";
+import { type NativeFd, type NativeFileLock, type NativeProviderPin, native } from "../native.js";
 import { checkOwnerOptions, type OwnerOptions } from "./owner-options.js";
 import { adoptState } from "./owner-state.js";
 import { defaultRecoveryDeadline, type Predecessor } from "./predecessor.js";
@@ -7,6 +7,7 @@ import type { ReceivedMemory } from "./received-memory.js";
 import { ServiceManager } from "./service-manager/service-manager.js";
 import { resolveSocket } from "./socket-path.js";
 import type { StoredState } from "./stored-state.js";
+import { checkTimeout } from "./timeouts.js";
 
 /** What an owner is built on. */
 export interface Foundation extends Predecessor {
@@ -15,22 +16,36 @@ export interface Foundation extends Predecessor {
   /** Held: nobody else listens there. */
   lock: NativeFileLock;
   manager?: ServiceManager;
+  /** An owner's own: it serves this driver's memory. */
+  driver: NativeProviderPin;
   /** The manager's socket, which listens there already. The descriptor stays the caller's. */
   activated?: NativeFd;
 }
 
-/** As long as a timer can be. */
-const longestMs = 2 ** 31 - 1;
+/** The one above it is none: it stands for "nobody was named". */
+const highestUid = 2 ** 32 - 2;
 
-/** The options, checked; chooses the driver, and finds the service manager. */
-export function chosen(
-  options: OwnerOptions,
-  further?: readonly string[],
-): { socket: string; mode: number; manager?: ServiceManager } {
+const isUid = (uid: unknown) =>
+  Number.isInteger(uid) && (uid as number) >= 0 && (uid as number) <= highestUid;
+
+/** What the options choose. */
+export interface Chosen {
+  socket: string;
+  mode: number;
+  manager?: ServiceManager;
+  /** Of the driver that was chosen: to be closed by whoever ends first, or has failed, and kept by whoever has not. */
+  driver: NativeProviderPin;
+}
+
+/** The options, checked; finds the service manager, and chooses the driver when nothing is wrong. */
+export function chosen(options: OwnerOptions, further?: readonly string[]): Chosen {
   checkOwnerOptions(options, further);
   const socket = resolveSocket(options.socket);
-  if (options.driver !== undefined) native.chooseProvider(options.driver);
-  const mode = options.mode ?? (options.allowUids?.length ? 0o666 : 0o600);
+  const { allowUids = [] } = options;
+  if (!Array.isArray(allowUids) || !allowUids.every(isUid)) {
+    throw invalidArgument("allowUids", `an array of user ids (integers from 0 to ${highestUid})`, allowUids);
+  }
+  const mode = options.mode ?? (allowUids.length ? 0o666 : 0o600);
   if (!Number.isInteger(mode) || mode < 0 || mode > 0o777) {
     throw invalidArgument("mode", "the permission bits of a file", mode);
   }
@@ -38,12 +53,16 @@ export function chosen(
   if (loading !== "process" && loading !== "inline") {
     throw invalidArgument("loading", '"process" or "inline"', loading);
   }
-  for (const name of ["recoveryDeadline", "handoverTimeout"] as const) {
-    const value = options[name];
-    if (value === undefined || (typeof value === "number" && value >= 0 && value <= longestMs)) continue;
-    throw invalidArgument(name, `milliseconds, at most ${longestMs}`, value);
+  const { recoveryDeadline, handoverTimeout } = options;
+  // 0 waits for none of them.
+  if (recoveryDeadline !== undefined && recoveryDeadline !== 0) {
+    checkTimeout(recoveryDeadline, { name: "recoveryDeadline", without: "wait 60,000" });
   }
-  return { socket, mode, manager: ServiceManager.find(options.serviceManager, socket) };
+  if (handoverTimeout !== undefined) {
+    checkTimeout(handoverTimeout, { name: "handoverTimeout", without: "allow 30,000" });
+  }
+  const manager = ServiceManager.find(options.serviceManager, socket);
+  return { socket, mode, manager, driver: native.pinProvider(options.driver) };
 }
 
 /** A socket at the path that the service manager has passed, if who connects there gets to it. */

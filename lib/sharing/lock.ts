@@ -1,6 +1,7 @@
 import { EventEmitter } from "node:events";
 import { type InspectOptionsStylized, inspect } from "node:util";
 import { type CudaIpcError, checkOptions, invalidArgument } from "../errors.js";
+import { hasUtf8Form } from "../formats/text.js";
 import { native } from "../native.js";
 import { maxLockWaitMs } from "../wire/limits.js";
 import { readAfter } from "./after.js";
@@ -27,11 +28,12 @@ export interface LockGrip {
 export function checkLockArguments(name: unknown, options: LockOptions): void {
   checkOptions(options, ["timeout", "signal"]);
   const { timeout, signal } = options;
-  if (typeof name !== "string" || name === "" || name.length > 256) {
-    throw invalidArgument("name", "a name of 1 to 256 characters", name);
+  if (typeof name !== "string" || name === "" || name.length > 256 || !hasUtf8Form(name)) {
+    throw invalidArgument("name", "a name of 1 to 256 characters, no unpaired surrogates", name);
   }
   if (timeout !== undefined && !(Number.isInteger(timeout) && timeout >= 0 && timeout <= maxLockWaitMs)) {
-    throw invalidArgument("timeout", `an integer of milliseconds, at most ${maxLockWaitMs}`, timeout);
+    const expected = `an integer of milliseconds, 0 to ${maxLockWaitMs} (leave it out to wait as long as it takes)`;
+    throw invalidArgument("timeout", expected, timeout);
   }
   if (signal !== undefined && !(signal instanceof AbortSignal)) {
     throw invalidArgument("signal", "an AbortSignal", signal);

@@ -1,6 +1,7 @@
 import { CudaIpcError } from "../errors.js";
 import { loadersGone } from "../loading/load.js";
 import { closeSlab } from "../loading/owned-slab.js";
+import type { NativeProviderPin } from "../native.js";
 import { leasesHeld } from "./leases-held.js";
 import { closeManifestFile } from "./manifest-file.js";
 import type { OwnerJournal } from "./owner-journal.js";
@@ -19,6 +20,7 @@ export interface OwnerHoldings {
   readonly parts: OwnerParts;
   readonly place: OwnerSocket;
   readonly journal: OwnerJournal;
+  readonly driver: NativeProviderPin;
   readonly server: OwnerServer;
   readonly publisher: Publisher;
   readonly service: OwnerService;
@@ -50,7 +52,7 @@ export class OwnerEnding {
     { signal, restart = false }: CloseOptions,
     rehearsal: Promise<void> | undefined,
   ): Promise<void> {
-    const { server, service, publisher, recovery, versions, place, journal, aborted } = this.owner;
+    const { server, service, publisher, recovery, versions, place, journal, driver, aborted } = this.owner;
     service.stopping();
     server.refuseNew();
     aborted.abort(new CudaIpcError("ERR_CUDA_IPC_CLOSED", "The owner was closed while it was loading."));
@@ -73,15 +75,17 @@ export class OwnerEnding {
     if (restart) journal.close();
     else journal.remove();
     place.unlock();
+    driver.close();
   }
 
   /** The successor has everything: what this process holds of it is let go, and the socket and its journal stay. */
   handedOver(): Promise<void> {
-    const { server, place, journal, aborted } = this.owner;
+    const { server, place, journal, driver, aborted } = this.owner;
     server.abandon("handover");
     journal.stop();
     journal.close();
     place.unlock();
+    driver.close();
     aborted.abort(
       new CudaIpcError("ERR_CUDA_IPC_HANDED_OVER", "The owner was handed over to another process."),
     );

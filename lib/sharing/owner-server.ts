@@ -196,7 +196,7 @@ export class OwnerServer {
     if (!this.options.allowUids.includes(uid)) {
       return new CudaIpcError(
         "ERR_CUDA_IPC_FORBIDDEN",
-        `User ${uid} (process ${pid}) may not attach here. The owner allows others with { allowUids }.`,
+        `User ${uid} (process ${pid}) may not attach here. The owner allows others with { allowUids }, or serve --allow-uid.`,
         { details: { uid } },
       );
     }

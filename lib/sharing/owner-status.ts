@@ -1,10 +1,11 @@
-import { checkOptions, invalidArgument } from "../errors.js";
+import { checkOptions } from "../errors.js";
 import { native } from "../native.js";
 import { ClientConnection } from "../wire/client.js";
 import type { LockStatus, SetStatus } from "../wire/values.js";
 import { attemptUntil, isLost, type RequestLimits } from "./patience.js";
 import { resolveSocket } from "./socket-path.js";
 import { software } from "./software.js";
+import { checkTimeout } from "./timeouts.js";
 
 export interface OwnerStatusOptions {
   /** Path of the owner's Unix socket; default: `defaultSocket()`. */
@@ -39,8 +40,7 @@ export interface OwnerStatus {
 export async function ownerStatus(options: OwnerStatusOptions = {}): Promise<OwnerStatus> {
   checkOptions(options, ["socket", "timeout", "signal"]);
   const { timeout = 10_000, signal } = options;
-  if (typeof timeout !== "number" || !(timeout > 0))
-    throw invalidArgument("timeout", "milliseconds", timeout);
+  checkTimeout(timeout);
   const socket = resolveSocket(options.socket);
   signal?.throwIfAborted();
   return attemptUntil(

@@ -65,7 +65,7 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
 
   /** Does all that may fail, but for the socket. `staged`: the journal is another owner's still. */
   private constructor(
-    { socket, lock, parts, recover, manager }: Foundation,
+    { socket, lock, driver, parts, recover, manager }: Foundation,
     options: OwnerOptions,
     staged = false,
   ) {
@@ -127,7 +127,7 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
     });
     const { server } = this;
     this.ending = new OwnerEnding({
-      ...{ parts, place, journal, server, publisher, service, recovery, versions, aborted },
+      ...{ parts, place, journal, driver, server, publisher, service, recovery, versions, aborted },
     });
   }
 

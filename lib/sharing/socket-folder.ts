@@ -1,6 +1,7 @@
 import { promises as fs, type Stats } from "node:fs";
 import path from "node:path";
 import { CudaIpcError } from "../errors.js";
+import { makeFolder } from "./make-folder.js";
 
 /**
  * Makes the socket's folder where it is missing (0700, or as wide as the socket itself must be reached), and refuses
@@ -12,7 +13,7 @@ export async function prepareSocketFolder(socket: string, mode: number): Promise
   // Whoever may use the socket must be able to pass through its folder: every read bit also grants search.
   const folderMode =
     0o700 | ((mode & 0o066) === 0 ? 0 : (mode & 0o060 ? 0o050 : 0) | (mode & 0o006 ? 0o005 : 0));
-  await fs.mkdir(folder, { recursive: true, mode: folderMode });
+  await makeFolder(folder, folderMode);
   let place = folder;
   let facts = await fs.lstat(place);
   // A link may lead to a link; it ends somewhere, for the kernel has followed them all.

@@ -13,7 +13,8 @@ export const longestSocketPath = 107;
 export function defaultSocket(): string {
   const { CUDA_IPC_SOCKET: named, XDG_RUNTIME_DIR: runtime } = process.env;
   if (named) return named;
-  if (runtime) return path.join(runtime, "cuda-ipc", "owner.sock");
+  // Its specification has one that is relative ignored: it would be another one in every folder.
+  if (runtime && path.isAbsolute(runtime)) return path.join(runtime, "cuda-ipc", "owner.sock");
   return path.join(os.tmpdir(), `cuda-ipc-${process.getuid?.()}`, "owner.sock");
 }
 

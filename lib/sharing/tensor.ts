@@ -66,7 +66,7 @@ export class Tensor {
    * Overwrites the tensor from host memory of exactly its size. Only weights attached with `access: "readwrite"`
    * to a writable version can be written: ERR_CUDA_IPC_READ_ONLY otherwise.
    */
-  write(data: ArrayBufferView): Promise<void> {
+  async write(data: ArrayBufferView): Promise<void> {
     if (!ArrayBuffer.isView(data)) {
       throw invalidArgument("data", `a typed array or Buffer of ${this.bytes} bytes`, data);
     }

@@ -10,6 +10,7 @@ import { later } from "./later.js";
 import type { RefCount } from "./ledger-types.js";
 import type { Lock, LockOptions } from "./lock.js";
 import { Tensor } from "./tensor.js";
+import { checkTimeout } from "./timeouts.js";
 
 /** What Weights asks of the connection to its owner. */
 export interface LeaseService {
@@ -169,6 +170,7 @@ export class Weights extends EventEmitter<WeightsEvents> implements AsyncDisposa
   async latest(options: LatestOptions = {}): Promise<Weights> {
     checkOptions(options, ["timeout", "signal"]);
     const { timeout = 10_000, signal } = options;
+    checkTimeout(timeout);
     signal?.throwIfAborted();
     return this.service.latest(this.name, this.access, { timeout, signal });
   }

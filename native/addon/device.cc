@@ -2,6 +2,7 @@
 #include <napi.h>
 #include <unistd.h>
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -76,9 +77,36 @@ Napi::Object to_javascript(Napi::Env env, int ordinal, const DeviceFacts& facts)
   return object;
 }
 
-Napi::Value choose(const Napi::CallbackInfo& info) {
-  choose_provider(string_argument(info[0], "driver"));
-  return info.Env().Undefined();
+class NativeProviderPin : public Napi::ObjectWrap<NativeProviderPin> {
+ public:
+  static constexpr char kKey = 0;
+  using Napi::ObjectWrap<NativeProviderPin>::ObjectWrap;
+
+  static void define(Napi::Env env) {
+    Environment::of(env).constructor_of(&kKey) =
+        Napi::Persistent(DefineClass(env, "NativeProviderPin",
+                                     {InstanceMethod<&NativeProviderPin::keep>("keep"),
+                                      InstanceMethod<&NativeProviderPin::close>("close")}));
+  }
+
+  static Napi::Value create(Napi::Env env, std::unique_ptr<ProviderPin> pin) {
+    const Napi::Object object = Environment::of(env).constructor_of(&kKey).New({});
+    Unwrap(object)->pin_ = std::move(pin);
+    return object;
+  }
+
+ private:
+  void keep(const Napi::CallbackInfo&) {
+    if (pin_) pin_->keep();
+  }
+  void close(const Napi::CallbackInfo&) { pin_.reset(); }
+
+  std::unique_ptr<ProviderPin> pin_;
+};
+
+Napi::Value pin(const Napi::CallbackInfo& info) {
+  auto pinned = std::make_unique<ProviderPin>(is_absent(info[0]) ? "" : string_argument(info[0], "driver"));
+  return NativeProviderPin::create(info.Env(), std::move(pinned));
 }
 
 Napi::Value chosen(const Napi::CallbackInfo& info) {
@@ -178,7 +206,8 @@ void watch_for_exit(Napi::Env env) {
 
 void export_device(Napi::Env env, Napi::Object exports) {
   watch_for_exit(env);
-  exports["chooseProvider"] = Napi::Function::New<checked<choose>>(env, "chooseProvider");
+  NativeProviderPin::define(env);
+  exports["pinProvider"] = Napi::Function::New<checked<pin>>(env, "pinProvider");
   exports["chosenProvider"] = Napi::Function::New<checked<chosen>>(env, "chosenProvider");
   exports["driverIsUp"] = Napi::Function::New<checked<is_up>>(env, "driverIsUp");
   exports["driverVersion"] = Napi::Function::New<checked<version>>(env, "driverVersion");

@@ -18,9 +18,11 @@ enum class Stage { kDown, kComingUp, kUp };
 
 // Never destroyed: pool threads may use it while the process exits.
 struct Process {
-  std::mutex choice;   // guards `chosen` and `in_use`; held for moments only
+  std::mutex choice;   // guards all of the choice; held for moments only
   std::mutex loading;  // held for the whole of a load
   std::optional<Provider> chosen;
+  std::optional<Provider> pinned;  // while there are pins
+  size_t pins = 0;
   std::optional<Provider> in_use;  // of the state that is up or coming up
   std::atomic<Stage> stage{Stage::kDown};
   std::atomic<bool> forked{false};
@@ -70,7 +72,20 @@ Provider provider_from_environment() {
 // With `choice` held.
 Provider current_choice(const Process& p) {
   if (p.in_use) return *p.in_use;
+  if (p.pinned) return *p.pinned;
   return p.chosen ? *p.chosen : provider_from_environment();
+}
+
+// With `choice` held.
+void throw_if_other(const Process& p, Provider wanted) {
+  const std::optional<Provider>& used = p.in_use ? p.in_use : p.pinned;
+  if (!used || *used == wanted) return;
+  throw Error(
+      "ERR_CUDA_IPC_DRIVER_IN_USE",
+      std::string("The driver \"") + provider_name(wanted) + "\" cannot be chosen: this process uses \"" +
+          provider_name(*used) +
+          "\" already. A process has one driver: choose it before its first use of CUDA and its first "
+          "owner, or use another process.");
 }
 
 std::string format_uuid(const cu::CUuuid& uuid) {
@@ -105,7 +120,13 @@ std::unique_ptr<DriverState> bring_up(Provider provider) {
   const auto check = [&table](cu::CUresult result, const char* call) {
     if (result != cu::CUDA_SUCCESS) throw diagnose(&table, result, call);
   };
-  check(table.cuInit(0), "cuInit");
+  const cu::CUresult started = table.cuInit(0);
+  if (provider == Provider::kHost && started == cu::CUDA_ERROR_NO_DEVICE)
+    throw Error(
+        "ERR_CUDA_IPC_NO_DEVICE",
+        "The host driver has no device for this process: CUDA_IPC_HOST_DEVICES is 0, or CUDA_VISIBLE_DEVICES "
+        "names none of them. Unset both: then there are 2.");
+  check(started, "cuInit");
   check(table.cuDeviceGetCount(&state->device_count), "cuDeviceGetCount");
   if (state->device_count == 0) throw diagnose(&table, cu::CUDA_ERROR_NO_DEVICE, "cuDeviceGetCount");
   state->devices = std::make_unique<DeviceSlot[]>(state->device_count);
@@ -150,12 +171,32 @@ void choose_provider(const std::string& name) {
   const Provider wanted = name.empty() ? provider_from_environment() : parse_provider(name);
   Process& p = process();
   std::lock_guard<std::mutex> lock(p.choice);
-  if (p.in_use && *p.in_use != wanted)
-    throw Error("ERR_CUDA_IPC_DRIVER_IN_USE",
-                std::string("The driver \"") + provider_name(wanted) +
-                    "\" cannot be chosen: this process uses \"" + provider_name(*p.in_use) +
-                    "\" already. Choose the driver before the first use of CUDA.");
+  throw_if_other(p, wanted);
   p.chosen = wanted;
+}
+
+ProviderPin::ProviderPin(const std::string& name) : named_(!name.empty()) {
+  std::optional<Provider> wanted;
+  if (named_) wanted = parse_provider(name);
+  Process& p = process();
+  std::lock_guard<std::mutex> lock(p.choice);
+  if (!wanted) wanted = current_choice(p);
+  throw_if_other(p, *wanted);
+  p.pinned = wanted;
+  ++p.pins;
+}
+
+ProviderPin::~ProviderPin() {
+  Process& p = process();
+  std::lock_guard<std::mutex> lock(p.choice);
+  if (--p.pins == 0) p.pinned.reset();
+}
+
+void ProviderPin::keep() {
+  if (!named_) return;
+  Process& p = process();
+  std::lock_guard<std::mutex> lock(p.choice);
+  p.chosen = p.pinned;
 }
 
 Provider chosen_provider() {

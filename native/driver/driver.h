@@ -14,8 +14,25 @@ enum class Provider { kLibcuda, kHost };
 // Names the provider for this process, before first use. Empty: the environment variable CUDA_IPC_DRIVER
 // ("libcuda" or "host"), else libcuda; never the host driver by itself. Throws Error
 // (ERR_CUDA_IPC_INVALID_ARGUMENT for an unknown name, ERR_CUDA_IPC_DRIVER_IN_USE when another provider is
-// already up).
+// already up, or pinned).
 void choose_provider(const std::string& name);
+
+// Counted: while one lives no other provider can be chosen, whether this one is up or not. An owner has one,
+// for it serves one driver's memory and has others load it.
+class ProviderPin {
+ public:
+  // Empty: what is chosen, or would be. Throws as choose_provider does.
+  explicit ProviderPin(const std::string& name);
+  ~ProviderPin();
+  ProviderPin(const ProviderPin&) = delete;
+  ProviderPin& operator=(const ProviderPin&) = delete;
+
+  // What it names stays chosen when the pin is gone: without that the choice is what it was before.
+  void keep();
+
+ private:
+  bool named_;
+};
 
 // The provider that is chosen, or would be, without loading it.
 Provider chosen_provider();

@@ -35,6 +35,14 @@ test("--driver chooses the host driver, which says that no GPU is used", async (
   expect(stdout).toContain("no GPU is used");
 });
 
+test("a host driver without a device says by which variable", async () => {
+  const env = { CUDA_IPC_HOST_DEVICES: "0" };
+  const { code, stderr } = await startCommand(["devices", "--driver", "host"], { env }).ended;
+  expect(code).toBe(1);
+  expect(stderr).toMatch(/^cuda-ipc: [^\n]*CUDA_IPC_HOST_DEVICES is 0, [^\n]*\[ERR_CUDA_IPC_NO_DEVICE\]\n$/);
+  expect(stderr).not.toContain("nvidia-smi");
+});
+
 test.each([
   ["CUDA_IPC_HOST_MEMORY", "much"],
   ["CUDA_IPC_HOST_DEVICES", "99"],

@@ -1,6 +1,7 @@
 import { writeFile } from "node:fs/promises";
 import path from "node:path";
 import { expect, test } from "vitest";
+import { shortened, tableText } from "../../dist/lib/cli/text.js";
 import { writeSafetensors } from "../../dist/lib/index.js";
 import expected from "../fixtures/expected.json";
 import { runCommand } from "../helpers/command.js";
@@ -41,6 +42,38 @@ test("a broken file is one line that names the rule, and status 1", async () => 
   const { code, stdout, stderr } = await runCommand("inspect", file);
   expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
   expect(stderr).toMatch(/^cuda-ipc: .*\(rule: header-too-large\).*\[ERR_CUDA_IPC_FORMAT\]\n$/);
+});
+
+test("what is very long is shortened for people, and whole as JSON", async () => {
+  const file = path.join(folder, "long.safetensors");
+  const data = new Uint8Array(1);
+  const name = `begin${"n".repeat(100_000)}`;
+  const many = Array.from({ length: 150 }, (_, i) => [`key${i}`, "v"]);
+  const metadata = { long: "m".repeat(100_000), ...Object.fromEntries(many) };
+  const tensors = [name, "short"].map((name) => ({ name, dtype: "U8", shape: [1], data }) as const);
+  await writeSafetensors(file, tensors, { metadata });
+  const { code, stdout } = await runCommand("inspect", file);
+  expect(code).toBe(0);
+  const lines = stdout.split("\n");
+  expect(lines.filter((line) => line.length > 400)).toEqual([]);
+  expect(lines.find((line) => line.startsWith("begin"))).toMatch(/^beginn+… +U8/);
+  expect(stdout).toMatch(/^Metadata: long = m{255}…$/m);
+  expect(stdout).toContain("Metadata: 51 more (--json has all)\n");
+  const json = JSON.parse((await runCommand("inspect", file, "--json")).stdout);
+  expect(json.tensors.map(({ name }: Listed) => name).sort()).toEqual([name, "short"]);
+  expect(json.metadata).toEqual(metadata);
+});
+
+test("a table may have more rows than a function takes arguments", () => {
+  const rows = Array.from({ length: 300_000 }, (_, i) => [String(i), "name"]);
+  const lines = tableText(["NUMBER", "NAME"], rows).split("\n");
+  expect(lines.length).toBe(300_002);
+  expect(lines[300_000]).toBe("299999  name");
+});
+
+test("half a character is none", () => {
+  expect(shortened(`${"a".repeat(254)}\u{1f600}b`)).toBe(`${"a".repeat(254)}…`);
+  expect(shortened("a".repeat(256))).toBe("a".repeat(256));
 });
 
 test("names in a file cannot steer the terminal", async () => {

@@ -1,4 +1,4 @@
-import { existsSync, utimesSync } from "node:fs";
+import { chmodSync, existsSync, statSync, utimesSync } from "node:fs";
 import { open } from "node:fs/promises";
 import path from "node:path";
 import { describe, expect, test } from "vitest";
@@ -57,7 +57,7 @@ test("after a crash it keeps what workers give back of a file that has not chang
   const serve = () => startCommand(["serve", file, "--name", "llm", "--socket", socket, "--sharing", "vmm"]);
   const first = serve();
   await first.until("Serving");
-  expect(first.stdout).toContain(`Loaded ${file}: 1 tensors`);
+  expect(first.stdout).toContain(`Loaded ${file}: 1 tensor`);
   const worker = await startWorker();
   const key = await worker.call<number>("attach", "llm", { socket });
   first.kill("SIGKILL");
@@ -65,7 +65,7 @@ test("after a crash it keeps what workers give back of a file that has not chang
 
   const second = serve();
   await second.until("Serving llm, version 1,");
-  expect(second.stdout).toMatch(/^Recovered .*: 1 tensors, .*, not read again\.$/m);
+  expect(second.stdout).toMatch(/^Recovered .*: 1 tensor, .*, not read again\.$/m);
   expect(second.stdout).not.toContain("Loaded");
   expect((await ownerStatus({ socket })).sets[0]!.versions).toMatchObject([{ number: 1, refCount: 1 }]);
   second.kill("SIGKILL");
@@ -74,7 +74,7 @@ test("after a crash it keeps what workers give back of a file that has not chang
   utimesSync(file, new Date(), new Date());
   const third = serve();
   await third.until("Serving llm, version 2,");
-  expect(third.stdout).toContain(`Loaded ${file}: 1 tensors`);
+  expect(third.stdout).toContain(`Loaded ${file}: 1 tensor`);
   expect(third.stdout).toContain("Version 1 was not kept:");
   expect(third.stdout).not.toContain("Recovered");
   await worker.event("superseded");
@@ -92,7 +92,7 @@ test("a vmm owner closes with leases out: its workers keep the memory", async ()
   command.kill("SIGTERM");
   const { code, stdout } = await command.ended;
   expect(code).toBe(0);
-  expect(stdout).toContain("The holders of 1 leases keep the memory.");
+  expect(stdout).toContain("The holders of 1 lease keep the memory.");
   const { checksum } = await worker.call<{ checksum: string }>("facts", key);
   expect(await worker.call("computeChecksum", key)).toBe(checksum);
   await worker.call("release", key);
@@ -105,7 +105,7 @@ test("an ipc owner waits for its leases", async () => {
   const worker = await startWorker();
   const key = await worker.call<number>("attach", "llm", { socket });
   command.kill("SIGINT");
-  await command.until("Closing when 1 leases have ended");
+  await command.until("Closing when 1 lease has ended");
   await worker.call("release", key);
   expect(await command.ended).toMatchObject({ code: 0, stderr: "" });
 });
@@ -120,7 +120,7 @@ test.each([
   const worker = await startWorker();
   const key = await worker.call<number>("attach", "llm", { socket });
   command.kill(signal);
-  await command.until("Closing when 1 leases have ended");
+  await command.until("Closing when 1 lease has ended");
   command.kill(signal);
   expect((await command.ended).code).toBe(code);
   await worker.call("release", key);
@@ -151,6 +151,26 @@ test("without a terminal there is no bar", async () => {
   expect(stderr).toBe("");
   expect(stdout).not.toContain("\u001b");
   expect(stdout).not.toContain("Loading");
+});
+
+// Only root can become somebody else.
+test.skipIf(process.getuid!() !== 0)("--allow-uid lets further users in", async () => {
+  chmodSync(folder, 0o755);
+  const socket = newSocket(folder);
+  const allowed = ["--allow-uid", "65534", "65533", "--allow-uid", "65532"];
+  const command = startCommand(["serve", model, "--name", "llm", "--socket", socket, ...allowed]);
+  await command.until("Serving");
+  // Whoever is to attach may open it; as whom, the owner asks the kernel.
+  expect(statSync(socket).mode & 0o777).toBe(0o666);
+  const asNobody = (uid: number) =>
+    startCommand(["status", "--socket", socket], { through: ["setpriv", `--reuid=${uid}`, "--clear-groups"] })
+      .ended;
+  for (const uid of [65534, 65533, 65532]) expect(await asNobody(uid)).toMatchObject({ code: 0, stderr: "" });
+  const { code, stderr } = await asNobody(65531);
+  expect(code).toBe(1);
+  expect(stderr).toMatch(/--allow-uid.*\[ERR_CUDA_IPC_FORBIDDEN\]\n$/);
+  command.kill("SIGTERM");
+  await command.ended;
 });
 
 test("a socket that another owner has is one line and status 1", async () => {

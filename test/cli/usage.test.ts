@@ -30,6 +30,11 @@ test.each([
   { args: ["serve", "model", "--name", "llm", "--sharing", "copy"], says: "Allowed choices are vmm, ipc" },
   { args: ["devices", "--driver", "cpu"], says: "Allowed choices are libcuda, host" },
   { args: ["status", "--sokcet", "/tmp/x"], says: "unknown option '--sokcet'" },
+  { args: ["serve", "model", "--name", ""], says: "'--name <name>' argument '' is invalid. It is empty." },
+  { args: ["status", "--socket", ""], says: "'--socket <path>' argument '' is invalid. It is empty." },
+  { args: ["serve", "model", "--name", "llm", "--allow-uid", "me"], says: "Expected a whole number" },
+  { args: ["status", "--timeout", "0"], says: "Expected milliseconds, 1 to 2147483647" },
+  { args: ["status", "--timeout", "99999999999"], says: "Expected milliseconds, 1 to 2147483647" },
   { args: ["inspect", "one", "two"], says: "too many arguments" },
 ])("wrong usage ends with 2: $args", async ({ args, says }) => {
   const { code, stdout, stderr } = await runCommand(...args);

@@ -65,7 +65,7 @@ const cases: [what: string, call: () => unknown, message: RegExp][] = [
   [
     "a short handle",
     () => cuda.cudaIpcOpenMemHandle(Buffer.alloc(63)),
-    /a Buffer of 64 bytes for handle, but received "63 bytes"/,
+    /64 for handle.byteLength, but received 63 of type number/,
   ],
   ["text that is not base64", () => cuda.cudaIpcOpenMemHandle("no!"), /the base64 of 64 bytes for handle/],
   ["a number as handle", () => cuda.cudaIpcOpenMemHandle(wrong(1)), /a Buffer or a base64 string for handle/],

@@ -48,6 +48,11 @@ export class RunningCommand {
     this.process.kill(signal);
   }
 
+  /** Whoever reads its standard output goes, as `head` does when it has seen enough. */
+  stopReading(): void {
+    this.process.stdout!.destroy();
+  }
+
   /** Keys pressed at its terminal. */
   type(keys: string): void {
     this.process.stdin!.write(keys);
@@ -55,10 +60,21 @@ export class RunningCommand {
 
   /** Resolves when standard output has the text; rejects when the command ends without it. */
   async until(text: string): Promise<void> {
+    await this.untilSaid("stdout", text);
+  }
+
+  /** The same of standard error. */
+  async untilError(text: string): Promise<void> {
+    await this.untilSaid("stderr", text);
+  }
+
+  private async untilSaid(where: "stdout" | "stderr", text: string): Promise<void> {
     const ended = this.ended.then(({ code, stdout, stderr }) => {
-      if (!stdout.includes(text)) throw new Error(`ended with ${code} before "${text}":\n${stdout}${stderr}`);
+      if (!this[where].includes(text)) {
+        throw new Error(`ended with ${code} before "${text}":\n${stdout}${stderr}`);
+      }
     });
-    while (!this.stdout.includes(text)) await Promise.race([once(this.process.stdout!, "data"), ended]);
+    while (!this[where].includes(text)) await Promise.race([once(this.process[where]!, "data"), ended]);
   }
 }
 

@@ -46,9 +46,11 @@ test("a write of the wrong size says both sizes", async () => {
   const owner = await startOwner();
   await owner.load("llm", tensors, { writable: true });
   const weights = await attach("llm", { socket: owner.socket, access: "readwrite" });
-  const write = (data: unknown) => () => weights.tensor("w").write(data as Float32Array);
-  expect(write(new Float32Array(3))).toThrow(/Expected 16, the tensor's bytes, .* received 12 /);
-  expect(write([1, 2, 3, 4])).toThrow(coded("INVALID_ARGUMENT"));
+  const write = (data: unknown) => weights.tensor("w").write(data as Float32Array);
+  await expect(write(new Float32Array(3))).rejects.toThrow(
+    /Expected 16, the tensor's bytes, .* received 12 /,
+  );
+  await expect(write([1, 2, 3, 4])).rejects.toThrow(coded("INVALID_ARGUMENT"));
   await weights.release();
 });
 
