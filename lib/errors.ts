@@ -62,6 +62,12 @@ export function checkOptions(options: unknown, known: readonly string[], name = 
   for (const option of Object.keys(options)) if (!known.includes(option)) throw unknown(name, option, known);
 }
 
+/** Refuses what only looks like a signal: it would fail where it is used, half way through. */
+export function checkSignal(signal: unknown): AbortSignal | undefined {
+  if (signal === undefined || signal instanceof AbortSignal) return signal;
+  throw invalidArgument("signal", "an AbortSignal", signal);
+}
+
 function unknown(name: string, option: string, known: readonly string[]): CudaIpcError {
   // Loaded where it is needed: a worker that makes no mistake has no use for it.
   const { didYouMean } = require("./did-you-mean.js") as typeof import("./did-you-mean.js");

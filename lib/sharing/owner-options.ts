@@ -1,4 +1,5 @@
-import { type CudaIpcError, checkOptions, optionNames } from "../errors.js";
+import { checkBoolean } from "../cuda/check.js";
+import { type CudaIpcError, checkOptions, checkSignal, optionNames } from "../errors.js";
 import type { Loading } from "../loading/load.js";
 import type { LoadProgress } from "../loading/loaded.js";
 import type { Placement } from "../loading/plan.js";
@@ -92,7 +93,7 @@ export interface LoadOptions extends ReadingOptions {
   signal?: AbortSignal;
 }
 
-export const loadOptions = optionNames<LoadOptions>({
+const loadOptions = optionNames<LoadOptions>({
   device: true,
   sharing: true,
   writable: true,
@@ -104,6 +105,15 @@ export const loadOptions = optionNames<LoadOptions>({
   io: true,
   verify: true,
 });
+
+/** What is written down of a version, or decides what becomes of it; how it is read is checked by the loader. */
+export function checkLoadOptions(options: LoadOptions): void {
+  checkOptions(options, loadOptions);
+  for (const name of ["writable", "pinned", "ifChanged"] as const) {
+    if (options[name] !== undefined) checkBoolean(name, options[name]);
+  }
+  checkSignal(options.signal);
+}
 
 export interface CloseOptions {
   /** With leases on `ipc` versions, whose memory dies with this process: wait for them (default), or refuse. */

@@ -15,10 +15,10 @@ import { OwnerHandover } from "./owner-handover.js";
 import { OwnerJournal } from "./owner-journal.js";
 import {
   type CloseOptions,
+  checkLoadOptions,
   checkOwnerOptions,
   closeOptions,
   type LoadOptions,
-  loadOptions,
   type OwnerEvents,
   type OwnerOptions,
   type Recovery,
@@ -212,7 +212,7 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
    */
   async load(name: string, source: WeightsInput, options: LoadOptions = {}): Promise<Version> {
     checkSetName(name);
-    checkOptions(options, loadOptions);
+    checkLoadOptions(options);
     this.assertOpen();
     return this.publisher.load(name, source, options);
   }

@@ -1,0 +1,61 @@
+// Plain JavaScript has no compiler: wrong arguments of the sharing layer are refused by name, before anything is done.
+import { expect, test } from "vitest";
+import { attach } from "../../dist/lib/index.js";
+import { readJournal } from "../../dist/lib/sharing/journal-read.js";
+import { journalPath } from "../../dist/lib/sharing/socket-path.js";
+import { coded } from "../helpers/errors.js";
+import { someTensors, startOwner } from "../helpers/sharing.js";
+
+// biome-ignore lint/suspicious/noExplicitAny: wrong types on purpose
+type Wrong = any;
+/** What is called, and the sentence of its refusal. */
+type Case = [what: string, call: () => unknown, message: RegExp];
+
+const signal: Wrong = 5;
+const noSignal = /^Expected an AbortSignal for signal, but received 5 of type number$/;
+
+/** Each is refused with its own sentence. */
+async function refusesAll(cases: Case[]): Promise<void> {
+  for (const [what, call, message] of cases) {
+    const attempt = async () => call();
+    await expect(attempt(), what).rejects.toMatchObject({
+      code: "ERR_CUDA_IPC_INVALID_ARGUMENT",
+      message: expect.stringMatching(message),
+    });
+  }
+}
+
+test("load", async () => {
+  const owner = await startOwner();
+  const load = (options: Wrong) => () => owner.load("llm", someTensors(), options);
+  await refusesAll([
+    ["writable", load({ writable: 1 }), /a boolean for writable, but received 1 of type number/],
+    ["writable: null", load({ writable: null }), /for writable, but received null of type null/],
+    ["pinned", load({ pinned: "yes" }), /a boolean for pinned, but received "yes"/],
+    ["ifChanged", load({ ifChanged: 1 }), /a boolean for ifChanged/],
+    ["signal", load({ signal }), noSignal],
+  ]);
+  expect(owner.versions()).toEqual([]);
+  await owner.load("llm", someTensors(), { writable: undefined, pinned: undefined, ifChanged: undefined });
+  await (await attach("llm", { socket: owner.socket })).release();
+});
+
+test("what no successor could read is not written down, and its memory is given back", async () => {
+  const owner = await startOwner();
+  const before = await owner.load("llm", someTensors(1));
+  const { catalog } = owner as unknown as { catalog: { publish(...args: unknown[]): unknown } };
+  const publish = catalog.publish.bind(catalog);
+  let slabs: { fd: { fd: number } }[] = [];
+  catalog.publish = (facts, sharing, loaded) => {
+    slabs = (loaded as { slabs: typeof slabs }).slabs;
+    return publish({ ...(facts as object), source: 5 }, sharing, loaded);
+  };
+  await expect(owner.load("llm", someTensors(2), { sharing: "vmm" })).rejects.toEqual(coded("PROTOCOL"));
+  expect(slabs.map(({ fd }) => fd.fd)).toEqual([-1]);
+  catalog.publish = publish;
+  expect(owner.versions()).toEqual([before]);
+  // Nothing of it comes out with what is written next.
+  const after = await owner.load("llm", someTensors(3), { sharing: "vmm" });
+  const state = await readJournal(journalPath(owner.socket));
+  expect([...state!.versions.keys()]).toContain(after.id);
+});
