@@ -105,7 +105,8 @@ export class Lock extends EventEmitter<LockEvents> implements AsyncDisposable {
   /** @internal */
   lose(error: CudaIpcError): void {
     this.gone = true;
-    this.emit("lost", error);
+    // On a turn of its own: what a listener throws must not keep the other locks from being told.
+    queueMicrotask(() => this.emit("lost", error));
   }
 
   /** @internal */

@@ -76,7 +76,7 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
     this.catalog = parts.catalog;
     this.versionViews = new VersionViews(parts.ledger, parts.catalog);
     const onError = (error: Error) => this.report(error);
-    const onRefused = (error: CudaIpcError) => this.emit("refusedoffer", error);
+    const onRefused = (error: CudaIpcError) => this.tell("refusedoffer", error);
     this.tellEvents();
     this.place = new OwnerSocket(socket, lock, {
       onConnection: (channel) => this.server.accept(channel),
@@ -88,7 +88,7 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
       const { signal } = this.aborted;
       this.recovery = new VersionRecovery(parts, { onRefused, onDelayed: onError, signal });
       this.whenRecovered().then(
-        (recovery) => this.emit("recovered", recovery),
+        (recovery) => this.tell("recovered", recovery),
         () => {},
       );
     }
@@ -113,7 +113,7 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
       assertOpen: () => this.assertOpen(),
       finish: () => {
         this.closing = this.ending.handedOver();
-        this.emit("handedover");
+        this.tell("handedover");
       },
     });
     this.server = new OwnerServer(this.id, this.ledger, this.catalog, {
@@ -123,7 +123,7 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
       succession: new SuccessionServer(this.handover),
       locks: parts.locks,
       recordLocks: recordLocks(parts.log),
-      onPeerError: (error) => this.emit("peererror", error),
+      onPeerError: (error) => this.tell("peererror", error),
     });
     const { server } = this;
     this.ending = new OwnerEnding({
@@ -339,18 +339,25 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
 
   private tellEvents(): void {
     const { catalog, versionViews: views } = this;
-    catalog.on("freed", (entry) => this.emit("freed", views.of(entry)));
-    catalog.on("lost", (entry) => this.emit("lost", views.of(entry)));
-    catalog.on("supplied", (entry) => this.emit("restored", views.of(entry)));
-    catalog.on("ended", ({ lease, version, reason }) => this.emit("leaseended", { lease, version, reason }));
+    catalog.on("freed", (entry) => this.tell("freed", views.of(entry)));
+    catalog.on("lost", (entry) => this.tell("lost", views.of(entry)));
+    catalog.on("supplied", (entry) => this.tell("restored", views.of(entry)));
+    catalog.on("ended", ({ lease, version, reason }) => this.tell("leaseended", { lease, version, reason }));
     catalog.on("error", (error) => this.report(error));
     catalog.on("recovered", () => this.server.locks.recovered());
   }
 
+  /** On a turn of its own: what a listener throws must not leave undone what the owner is doing. */
+  private tell<E extends Exclude<keyof OwnerEvents, "error">>(event: E, ...about: OwnerEvents[E]): void {
+    queueMicrotask(() => this.emit(event, ...(about as never)));
+  }
+
   /** An "error" nobody listens for must not end a process that other processes depend on. */
   private report(error: Error): void {
-    if (this.listenerCount("error") > 0) this.emit("error", error);
-    else process.emitWarning(error);
+    queueMicrotask(() => {
+      if (this.listenerCount("error") > 0) this.emit("error", error);
+      else process.emitWarning(error);
+    });
   }
 
   private assertOpen(): void {

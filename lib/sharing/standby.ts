@@ -117,7 +117,7 @@ export class Standby<Owner> extends EventEmitter<StandbyEvents<Owner>> implement
       this.closed = true;
       clearInterval(this.alive);
       this.settle.resolve(owner);
-      this.emit("takenover", owner);
+      this.tell("takenover", owner);
     }
   }
 
@@ -150,14 +150,21 @@ export class Standby<Owner> extends EventEmitter<StandbyEvents<Owner>> implement
     }
     // What the new owner accepted it has sent again; what it did not is nobody's any more.
     await previous.memory.dropAll();
-    this.emit("overtaken");
+    this.tell("overtaken");
     return true;
+  }
+
+  /** On a turn of its own: what a listener throws must not end the standing by. */
+  private tell<E extends "takenover" | "overtaken">(event: E, ...about: StandbyEvents<Owner>[E]): void {
+    queueMicrotask(() => this.emit(event, ...(about as never)));
   }
 
   /** @internal */
   report(error: Error): void {
-    if (this.listenerCount("error") > 0) this.emit("error", error);
-    else process.emitWarning(error);
+    queueMicrotask(() => {
+      if (this.listenerCount("error") > 0) this.emit("error", error);
+      else process.emitWarning(error);
+    });
   }
 }
 
