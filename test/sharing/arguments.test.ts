@@ -1,4 +1,5 @@
 // Plain JavaScript has no compiler: wrong arguments of the sharing layer are refused by name, before anything is done.
+import type { EventEmitter } from "node:events";
 import { expect, test } from "vitest";
 import { attach } from "../../dist/lib/index.js";
 import { readJournal } from "../../dist/lib/sharing/journal-read.js";
@@ -38,6 +39,27 @@ test("load", async () => {
   expect(owner.versions()).toEqual([]);
   await owner.load("llm", someTensors(), { writable: undefined, pinned: undefined, ifChanged: undefined });
   await (await attach("llm", { socket: owner.socket })).release();
+});
+
+test("waitForRefCount", async () => {
+  const owner = await startOwner();
+  const version = await owner.load("llm", someTensors());
+  const { catalog } = version as unknown as { catalog: EventEmitter };
+  const listeners = () => ["count", "freed"].map((event) => catalog.listenerCount(event));
+  const before = listeners();
+  await refusesAll([
+    ["condition", () => version.waitForRefCount(5 as Wrong), /a function for condition, but received 5/],
+    ["signal", () => version.waitForRefCount(() => true, signal), noSignal],
+  ]);
+  const broken = new Error("broken");
+  const fails = version.waitForRefCount((count) => {
+    if (count > 0) throw broken;
+    return false;
+  });
+  const refused = expect(fails).rejects.toBe(broken);
+  await (await attach("llm", { socket: owner.socket })).release();
+  await refused;
+  expect(listeners()).toEqual(before);
 });
 
 test("what no successor could read is not written down, and its memory is given back", async () => {
