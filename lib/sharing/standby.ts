@@ -64,18 +64,15 @@ export class Standby<Owner> extends EventEmitter<StandbyEvents<Owner>> implement
     begin: (inheritance: Inheritance) => Promise<Owner>,
     kept?: (state: StoredState) => ReceivedMemory,
   ): Promise<Standby<Owner>> {
-    const mirror = await Mirror.open(socket);
-    const memory = kept?.(mirror.state);
+    // What is mirrored comes unasked, and whoever waits for it may have nothing else.
+    const alive = keepAlive();
     try {
-      if (memory !== undefined) await offerAll(mirror.connection, { state: mirror.state, memory });
-    } catch (error) {
-      mirror.close();
-      await mirror.memory.dropAll();
-      throw error;
+      const mirror = await Mirror.open(socket);
+      await offerKept(mirror, kept?.(mirror.state));
+      return new Standby(socket, mirror, begin);
     } finally {
-      await memory?.dropAll();
+      clearInterval(alive);
     }
-    return new Standby(socket, mirror, begin);
   }
 
   /** How many versions it holds the memory of. */
@@ -165,6 +162,20 @@ export class Standby<Owner> extends EventEmitter<StandbyEvents<Owner>> implement
       if (this.listenerCount("error") > 0) this.emit("error", error);
       else process.emitWarning(error);
     });
+  }
+}
+
+/** What this process has kept beside the mirror, which is given up where that cannot be offered. */
+async function offerKept(mirror: Mirror, memory: ReceivedMemory | undefined): Promise<void> {
+  if (memory === undefined) return;
+  try {
+    await offerAll(mirror.connection, { state: mirror.state, memory });
+  } catch (error) {
+    mirror.close();
+    await mirror.memory.dropAll();
+    throw error;
+  } finally {
+    await memory.dropAll();
   }
 }
 
