@@ -58,7 +58,8 @@ export function optionNames<Options>(
 
 /** Refuses options that there are not: one that is misspelled would be ignored, and its default be taken. */
 export function checkOptions(options: unknown, known: readonly string[], name = "options"): void {
-  if (typeof options !== "object" || options === null) throw invalidArgument(name, "an object", options);
+  if (typeof options !== "object" || options === null || Array.isArray(options))
+    throw invalidArgument(name, "an object", options);
   for (const option of Object.keys(options)) if (!known.includes(option)) throw unknown(name, option, known);
 }
 

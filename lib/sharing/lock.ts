@@ -1,6 +1,6 @@
 import { EventEmitter } from "node:events";
 import { type InspectOptionsStylized, inspect } from "node:util";
-import { type CudaIpcError, checkOptions, invalidArgument } from "../errors.js";
+import { type CudaIpcError, checkOptions, checkSignal, invalidArgument } from "../errors.js";
 import { native } from "../native.js";
 import { maxLockWaitMs } from "../wire/limits.js";
 import { readAfter } from "./after.js";
@@ -33,9 +33,7 @@ export function checkLockArguments(name: unknown, options: LockOptions): void {
   if (timeout !== undefined && !(Number.isInteger(timeout) && timeout >= 0 && timeout <= maxLockWaitMs)) {
     throw invalidArgument("timeout", `an integer of milliseconds, at most ${maxLockWaitMs}`, timeout);
   }
-  if (signal !== undefined && !(signal instanceof AbortSignal)) {
-    throw invalidArgument("signal", "an AbortSignal", signal);
-  }
+  checkSignal(signal);
 }
 
 interface LockEvents {

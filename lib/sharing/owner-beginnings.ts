@@ -1,4 +1,4 @@
-import { CudaIpcError } from "../errors.js";
+import { CudaIpcError, checkSignal } from "../errors.js";
 import { type NativeFd, native } from "../native.js";
 import { activatedListener, chosen, type Foundation, inherit } from "./foundation.js";
 import { receiveHandover } from "./handover-receive.js";
@@ -86,7 +86,8 @@ export async function beginHandedOver<Owner>(
   prepare: (foundation: Foundation, options: OwnerOptions) => PreparedOwner<Owner>,
 ): Promise<Owner> {
   const { socket, mode, manager } = chosen(options, ["signal"]);
-  const handover = await receiveHandover(socket, { signal: options.signal });
+  const signal = checkSignal(options.signal);
+  const handover = await receiveHandover(socket, { signal });
   const { lock, listener, state, memory } = handover;
   let prepared: PreparedOwner<Owner> | undefined;
   let taken: Set<string>;

@@ -1,5 +1,5 @@
-import { checkBoolean } from "../cuda/check.js";
-import { type CudaIpcError, checkOptions, checkSignal, optionNames } from "../errors.js";
+import { checkBoolean, checkInteger } from "../cuda/check.js";
+import { type CudaIpcError, checkOptions, checkSignal, invalidArgument, optionNames } from "../errors.js";
 import type { Loading } from "../loading/load.js";
 import type { LoadProgress } from "../loading/loaded.js";
 import type { Placement } from "../loading/plan.js";
@@ -56,7 +56,7 @@ const ownerOptions = optionNames<OwnerOptions>({
   handoverTimeout: true,
   serviceManager: true,
 });
-const limits = optionNames<LedgerLimits & LockLimits & { connections: number }>({
+const limitNames = optionNames<LedgerLimits & LockLimits & { connections: number }>({
   leases: true,
   leasesPerProcess: true,
   unprovenGraceMs: true,
@@ -65,10 +65,22 @@ const limits = optionNames<LedgerLimits & LockLimits & { connections: number }>(
   connections: true,
 });
 
-/** Refuses unknown names; `further` are those of one way to become an owner. */
+/** As long as a timer can be. */
+const longestMs = 2 ** 31 - 1;
+
+/** Refuses unknown names, and wrong limits; `further` are the names of one way to become an owner. */
 export function checkOwnerOptions(options: OwnerOptions, further: readonly string[] = []): void {
   checkOptions(options, [...ownerOptions, ...further]);
-  if (options.limits !== undefined) checkOptions(options.limits, limits, "limits");
+  if (options.limits !== undefined) checkLimits(options.limits);
+}
+
+function checkLimits(limits: NonNullable<OwnerOptions["limits"]>): void {
+  checkOptions(limits, limitNames, "limits");
+  for (const [name, value] of Object.entries(limits)) {
+    if (value === undefined) continue;
+    const most = name === "unprovenGraceMs" ? longestMs : Number.MAX_SAFE_INTEGER;
+    checkInteger(`limits.${name}`, value, 0, most);
+  }
 }
 
 export interface LoadOptions extends ReadingOptions {
@@ -128,12 +140,23 @@ export interface CloseOptions {
   signal?: AbortSignal;
 }
 
-export const closeOptions = optionNames<CloseOptions>({
+const closeOptions = optionNames<CloseOptions>({
   ipcLeases: true,
   locks: true,
   restart: true,
   signal: true,
 });
+
+export function checkCloseOptions(options: CloseOptions): void {
+  checkOptions(options, closeOptions);
+  for (const name of ["ipcLeases", "locks"] as const) {
+    const value = options[name];
+    if (value !== undefined && value !== "wait" && value !== "refuse")
+      throw invalidArgument(name, '"wait" or "refuse"', value);
+  }
+  if (options.restart !== undefined) checkBoolean("restart", options.restart);
+  checkSignal(options.signal);
+}
 
 /** What came of the versions of an owner that died. */
 export interface Recovery {

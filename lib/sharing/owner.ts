@@ -1,6 +1,7 @@
 import { EventEmitter } from "node:events";
 import { type InspectOptionsStylized, inspect } from "node:util";
-import { CudaIpcError, checkOptions, invalidArgument } from "../errors.js";
+import { checkBoolean } from "../cuda/check.js";
+import { CudaIpcError, invalidArgument } from "../errors.js";
 import type { WeightsInput } from "../loading/source.js";
 import type { LockStatus } from "../wire/values.js";
 import type { Catalog } from "./catalog.js";
@@ -15,9 +16,9 @@ import { OwnerHandover } from "./owner-handover.js";
 import { OwnerJournal } from "./owner-journal.js";
 import {
   type CloseOptions,
+  checkCloseOptions,
   checkLoadOptions,
   checkOwnerOptions,
-  closeOptions,
   type LoadOptions,
   type OwnerEvents,
   type OwnerOptions,
@@ -138,10 +139,11 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
    */
   static listen(options?: OwnerOptions & { orStandby?: false }): Promise<Owner>;
   /** Of several processes that start alike, one becomes the owner and the others its standbys. */
-  static listen(options: OwnerOptions & { orStandby: true }): Promise<Owner | Standby<Owner>>;
+  static listen(options: OwnerOptions & { orStandby?: boolean }): Promise<Owner | Standby<Owner>>;
   static async listen(options: OwnerOptions & { orStandby?: boolean } = {}): Promise<Owner | Standby<Owner>> {
     checkOwnerOptions(options, ["orStandby"]);
-    const { orStandby, ...rest } = options;
+    const { orStandby = false, ...rest } = options;
+    checkBoolean("orStandby", orStandby);
     if (orStandby) {
       return listenOrStandBy({ listen: () => Owner.listen(rest), standBy: () => Owner.standby(rest) });
     }
@@ -303,7 +305,7 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
    */
   close(options: CloseOptions = {}): Promise<void> {
     try {
-      checkOptions(options, closeOptions);
+      checkCloseOptions(options);
     } catch (error) {
       return Promise.reject(error);
     }

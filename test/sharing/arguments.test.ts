@@ -1,11 +1,25 @@
 // Plain JavaScript has no compiler: wrong arguments of the sharing layer are refused by name, before anything is done.
 import type { EventEmitter } from "node:events";
+import { existsSync } from "node:fs";
+import path from "node:path";
 import { expect, test } from "vitest";
-import { attach } from "../../dist/lib/index.js";
+import {
+  attach,
+  decodeBf16,
+  decodeF16,
+  follow,
+  Owner,
+  openCheckpoint,
+  openShared,
+  ownerStatus,
+  type Standby,
+  writeSafetensors,
+} from "../../dist/lib/index.js";
 import { readJournal } from "../../dist/lib/sharing/journal-read.js";
 import { journalPath } from "../../dist/lib/sharing/socket-path.js";
 import { coded } from "../helpers/errors.js";
-import { someTensors, startOwner } from "../helpers/sharing.js";
+import { folder, someTensors, startOwner } from "../helpers/sharing.js";
+import { newSocket } from "../helpers/temporary.js";
 
 // biome-ignore lint/suspicious/noExplicitAny: wrong types on purpose
 type Wrong = any;
@@ -39,6 +53,76 @@ test("load", async () => {
   expect(owner.versions()).toEqual([]);
   await owner.load("llm", someTensors(), { writable: undefined, pinned: undefined, ifChanged: undefined });
   await (await attach("llm", { socket: owner.socket })).release();
+});
+
+test("listen and takeOver", async () => {
+  const socket = newSocket(folder);
+  const listen = (options: Wrong) => () => Owner.listen({ socket, ...options });
+  const limits = (limits: Wrong) => listen({ limits });
+  await refusesAll([
+    [
+      "connections",
+      limits({ connections: -1 }),
+      /an integer from 0 .* for limits.connections, but received -1/,
+    ],
+    ["leases", limits({ leases: Number.NaN }), /for limits.leases, but received NaN/],
+    ["locks", limits({ locks: "x" }), /for limits.locks, but received "x" of type string/],
+    ["grace", limits({ unprovenGraceMs: 2 ** 31 }), /from 0 to 2147483647 for limits.unprovenGraceMs/],
+    ["orStandby", listen({ orStandby: "yes" }), /a boolean for orStandby, but received "yes"/],
+    ["a list", () => Owner.listen([] as Wrong), /^Expected an object for options/],
+    ["takeOver: signal", () => Owner.takeOver({ socket, signal }), noSignal],
+  ]);
+});
+
+test("whether to stand by may be known at run time only", async () => {
+  const flag: boolean = process.pid === 0;
+  const owner: Owner | Standby<Owner> = await Owner.listen({ socket: newSocket(folder), orStandby: flag });
+  expect(owner).toBeInstanceOf(Owner);
+  await owner.close();
+});
+
+test("an owner whose close is refused goes on", async () => {
+  const owner = await startOwner();
+  await owner.load("llm", someTensors());
+  const close = (options: Wrong) => () => owner.close(options);
+  await refusesAll([
+    ["locks", close({ locks: "x" }), /"wait" or "refuse" for locks, but received "x"/],
+    ["ipcLeases", close({ ipcLeases: "x" }), /"wait" or "refuse" for ipcLeases/],
+    ["restart", close({ restart: "yes" }), /a boolean for restart/],
+    ["signal", close({ signal }), noSignal],
+  ]);
+  await (await attach("llm", { socket: owner.socket })).release();
+});
+
+test("what looks like a signal and is none", async () => {
+  const owner = await startOwner();
+  await owner.load("llm", someTensors(), { writable: true });
+  const { socket } = owner;
+  const weights = await attach("llm", { socket });
+  const file = path.join(folder, "none.safetensors");
+  await refusesAll([
+    ["attach", () => attach("llm", { socket, signal }), noSignal],
+    ["follow", () => follow("llm", { socket, signal }), noSignal],
+    ["ownerStatus", () => ownerStatus({ socket, signal }), noSignal],
+    ["latest", () => weights.latest({ signal }), noSignal],
+    ["lock", () => weights.lock("name", { signal }), noSignal],
+    ["openCheckpoint", () => openCheckpoint(file, { signal }), noSignal],
+    ["writeSafetensors", () => writeSafetensors(file, [], { signal }), noSignal],
+  ]);
+  await weights.release();
+  expect(existsSync(file)).toBe(false);
+});
+
+test("files, views and handles", async () => {
+  const file = path.join(folder, "none.safetensors");
+  await refusesAll([
+    ["no list", () => writeSafetensors(file, {} as Wrong), /a list of tensors for tensors/],
+    ["null for a list", () => writeSafetensors(file, null as Wrong), /a list of tensors for tensors/],
+    ["null for a tensor", () => writeSafetensors(file, [null as Wrong]), /for a tensor, but received null/],
+    ["openShared", () => openShared(null as Wrong), /for shared, but received null/],
+    ["decodeBf16", () => decodeBf16(undefined as Wrong), /a Uint16Array for bits, but received undefined/],
+    ["decodeF16", () => decodeF16([1] as Wrong), /a Uint16Array for bits/],
+  ]);
 });
 
 test("waitForRefCount", async () => {
