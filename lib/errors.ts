@@ -42,11 +42,20 @@ export class CudaIpcError extends Error {
 
 /** Refuses an argument: "Expected <what> for <name>, but received <value> of type <type>". */
 export function invalidArgument(name: string, expected: string, received: unknown): CudaIpcError {
-  const shown = typeof received === "string" ? JSON.stringify(received) : String(received);
+  const shown = typeof received === "string" ? JSON.stringify(received) : shownAs(received);
   return new CudaIpcError(
     "ERR_CUDA_IPC_INVALID_ARGUMENT",
     `Expected ${expected} for ${name}, but received ${shown} of type ${received === null ? "null" : typeof received}`,
   );
+}
+
+/** Some objects have no text, and what is refused is not to fail for that. */
+function shownAs(value: unknown): string {
+  try {
+    return String(value);
+  } catch {
+    return "an object";
+  }
 }
 
 /** The names of all options of a kind: the compiler says when one is missing. */

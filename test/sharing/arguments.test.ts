@@ -2,6 +2,7 @@
 import type { EventEmitter } from "node:events";
 import { existsSync } from "node:fs";
 import path from "node:path";
+import { runInNewContext } from "node:vm";
 import { expect, test } from "vitest";
 import {
   attach,
@@ -13,6 +14,7 @@ import {
   openShared,
   ownerStatus,
   type Standby,
+  type TensorInput,
   writeSafetensors,
 } from "../../dist/lib/index.js";
 import { readJournal } from "../../dist/lib/sharing/journal-read.js";
@@ -53,6 +55,42 @@ test("load", async () => {
   expect(owner.versions()).toEqual([]);
   await owner.load("llm", someTensors(), { writable: undefined, pinned: undefined, ifChanged: undefined });
   await (await attach("llm", { socket: owner.socket })).release();
+});
+
+test("sources", async () => {
+  const owner = await startOwner();
+  const load = (source: Wrong) => () => owner.load("llm", source);
+  const source = /^Expected a path \(a string\), or tensors by name \(an object or a Map\) for source/;
+  const detached = new Float32Array(4);
+  structuredClone(detached, { transfer: [detached.buffer] });
+  // The compiler refuses it as well.
+  // @ts-expect-error
+  const view: TensorInput = new DataView(new ArrayBuffer(8));
+  const misspelt = { dtype: "U8", shape: [1], data: new Uint8Array(1), dtpe: 1 };
+  await refusesAll([
+    ["a URL", load(new URL("file:///model.safetensors")), source],
+    ["a list", load([]), source],
+    ["a Set", load(new Set()), source],
+    ["null", load(null), source],
+    [
+      "a DataView",
+      load({ a: view }),
+      /{ dtype, shape, data } for tensor "a", but received "\[object DataView\]"/,
+    ],
+    ["an object without text", load({ a: { dtype: Object.create(null) } }), /for tensor "a".dtype/],
+    ["a detached array", load({ a: detached }), /^Tensor "a": the buffer of its data is detached/],
+    ["a misspelt key", load({ a: misspelt }), /only dtype, shape, data for tensor "a", but received "dtpe"/],
+  ]);
+  expect(owner.versions()).toEqual([]);
+});
+
+test("arrays, objects and maps of another realm are taken like those of this one", async () => {
+  const owner = await startOwner();
+  const own = await owner.load("own", { a: Float32Array.of(1, 2) });
+  for (const text of ["({ a: Float32Array.of(1, 2) })", 'new Map([["a", Float32Array.of(1, 2)]])']) {
+    const { checksum } = await owner.load("other", runInNewContext(text));
+    expect(checksum).toBe(own.checksum);
+  }
 });
 
 test("listen and takeOver", async () => {
