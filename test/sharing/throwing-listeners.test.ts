@@ -100,7 +100,7 @@ test("a standby mirrors whoever was quicker, once", async () => {
   const next = await startMortal(socket);
   await overtaken;
   await next.child.event("recovered");
-  expect([errors, uncaught]).toEqual([[], ["overtaken"]]);
+  expect([standby.versions, errors, uncaught]).toEqual([1, [], ["overtaken"]]);
   await standby.close();
 });
 
