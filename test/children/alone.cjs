@@ -29,6 +29,18 @@ const parts = {
     process.once("SIGTERM", () => owner.close().then(() => console.log("closed")));
   },
 
+  async "unref'd owner"(socket) {
+    saysIfAlive();
+    const owner = await Owner.listen({ socket });
+    const version = await owner.load("set", { w: new Float32Array(4) }, { sharing: "ipc" });
+    console.log("serving");
+    await version.waitForRefCount((count) => count === 1);
+    owner.unref();
+    console.log("closing");
+    await owner.close();
+    console.log("closed");
+  },
+
   async locker(socket) {
     saysIfAlive();
     const weights = await attach("set", { socket });

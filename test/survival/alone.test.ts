@@ -119,6 +119,19 @@ test("an owner whose successor is gone half way goes on", async () => {
   expect(await ended).toEqual([0, null]);
 });
 
+test("an owner that does not keep its process does so while it closes", async () => {
+  const socket = newSocket(folder);
+  const { child, line, ended } = start("unref'd owner", socket);
+  expect(await line()).toBe("serving");
+  const weights = await attach("set", { socket });
+  expect(await line()).toBe("closing");
+  child.kill("SIGUSR2");
+  expect(await line()).toBe("still here");
+  await weights.release();
+  expect(await line()).toBe("closed");
+  expect(await ended).toEqual([0, null]);
+});
+
 test("an owner that closes waits for the holders of `ipc` memory", async () => {
   const socket = newSocket(folder);
   const { child, line, ended } = start("owner", socket, "ipc");
