@@ -42,11 +42,20 @@ export class CudaIpcError extends Error {
 
 /** Refuses an argument: "Expected <what> for <name>, but received <value> of type <type>". */
 export function invalidArgument(name: string, expected: string, received: unknown): CudaIpcError {
-  const shown = typeof received === "string" ? JSON.stringify(received) : String(received);
+  const shown = typeof received === "string" ? JSON.stringify(received) : shownAs(received);
   return new CudaIpcError(
     "ERR_CUDA_IPC_INVALID_ARGUMENT",
     `Expected ${expected} for ${name}, but received ${shown} of type ${received === null ? "null" : typeof received}`,
   );
+}
+
+/** Some objects have no text, and what is refused is not to fail for that. */
+function shownAs(value: unknown): string {
+  try {
+    return String(value);
+  } catch {
+    return "an object";
+  }
 }
 
 /** The names of all options of a kind: the compiler says when one is missing. */
@@ -58,8 +67,15 @@ export function optionNames<Options>(
 
 /** Refuses options that there are not: one that is misspelled would be ignored, and its default be taken. */
 export function checkOptions(options: unknown, known: readonly string[], name = "options"): void {
-  if (typeof options !== "object" || options === null) throw invalidArgument(name, "an object", options);
+  if (typeof options !== "object" || options === null || Array.isArray(options))
+    throw invalidArgument(name, "an object", options);
   for (const option of Object.keys(options)) if (!known.includes(option)) throw unknown(name, option, known);
+}
+
+/** Refuses what only looks like a signal: it would fail where it is used, half way through. */
+export function checkSignal(signal: unknown): AbortSignal | undefined {
+  if (signal === undefined || signal instanceof AbortSignal) return signal;
+  throw invalidArgument("signal", "an AbortSignal", signal);
 }
 
 function unknown(name: string, option: string, known: readonly string[]): CudaIpcError {

@@ -1,5 +1,5 @@
 /** Validation of the raw layer's arguments. Every refusal reads "Expected X for y, but received z of type t". */
-import { checkOptions, invalidArgument } from "../errors.js";
+import { checkOptions, checkSignal, invalidArgument } from "../errors.js";
 
 /** A size or offset: a safe integer, or a bigint of the same range. */
 export type Bytes = number | bigint;
@@ -26,12 +26,6 @@ export function readOptions<Options extends CudaOptions>(
 export function readSignal(options: { signal?: AbortSignal }): AbortSignal | undefined {
   checkOptions(options, ["signal"]);
   return checkSignal(options.signal);
-}
-
-function checkSignal(signal: unknown): AbortSignal | undefined {
-  if (signal !== undefined && !(signal instanceof AbortSignal))
-    throw invalidArgument("signal", "an AbortSignal", signal);
-  return signal;
 }
 
 export function checkDevice(device: unknown): number {

@@ -69,6 +69,8 @@ export class SharedMemory extends Owned<{ base: bigint; offset: bigint }> {
     options: { signal?: AbortSignal } = {},
   ): Promise<SharedMemory> {
     const signal = readSignal(options);
+    if (typeof shared !== "object" || shared === null)
+      throw invalidArgument("shared", "{ handle, offset, bytes, deviceUuid }", shared);
     const handle = toHandle(shared.handle);
     const offset = checkBytes("offset", shared.offset);
     const bytes = checkBytes("bytes", shared.bytes);

@@ -1,3 +1,4 @@
+import { types } from "node:util";
 import { invalidArgument } from "../errors.js";
 
 export type HostArray =
@@ -93,19 +94,19 @@ export function tensorBytes(dtype: Dtype, shape: readonly number[]): number | un
   return bits <= Number.MAX_SAFE_INTEGER && bits % 8 === 0 ? bits / 8 : undefined;
 }
 
-/** The dtype that a typed array holds by itself. Buffers are U8. */
-export function dtypeOfArray(array: unknown): Dtype {
-  if (array instanceof Uint8Array || array instanceof Uint8ClampedArray) return "U8";
-  if (array instanceof Int8Array) return "I8";
-  if (array instanceof Uint16Array) return "U16";
-  if (array instanceof Int16Array) return "I16";
-  if (array instanceof Uint32Array) return "U32";
-  if (array instanceof Int32Array) return "I32";
-  if (array instanceof BigUint64Array) return "U64";
-  if (array instanceof BigInt64Array) return "I64";
-  if (array instanceof Float32Array) return "F32";
-  if (array instanceof Float64Array) return "F64";
-  throw invalidArgument("data", "a typed array or Buffer", array);
+/** The dtype that a typed array holds by itself, of whichever realm it is. Buffers are U8; undefined for other views. */
+export function dtypeOfArray(array: unknown): Dtype | undefined {
+  if (types.isUint8Array(array) || types.isUint8ClampedArray(array)) return "U8";
+  if (types.isInt8Array(array)) return "I8";
+  if (types.isUint16Array(array)) return "U16";
+  if (types.isInt16Array(array)) return "I16";
+  if (types.isUint32Array(array)) return "U32";
+  if (types.isInt32Array(array)) return "I32";
+  if (types.isBigUint64Array(array)) return "U64";
+  if (types.isBigInt64Array(array)) return "I64";
+  if (types.isFloat32Array(array)) return "F32";
+  if (types.isFloat64Array(array)) return "F64";
+  return undefined;
 }
 
 /** The bytes of a tensor as the typed array of its dtype: a view where the alignment allows it, else a copy. */

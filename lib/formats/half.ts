@@ -1,7 +1,11 @@
 /** The 16-bit floats JavaScript has no array for, widened to float32 (which holds all their values exactly). */
 
+import { types } from "node:util";
+import { invalidArgument } from "../errors.js";
+
 /** Decodes BF16 bits. Every bit pattern survives, NaN payloads included. */
 export function decodeBf16(bits: Uint16Array): Float32Array {
+  checkBits(bits);
   const words = new Uint32Array(bits.length);
   for (let i = 0; i < bits.length; i++) words[i] = bits[i]! << 16;
   return new Float32Array(words.buffer);
@@ -9,9 +13,14 @@ export function decodeBf16(bits: Uint16Array): Float32Array {
 
 /** Decodes F16 (IEEE 754 binary16) bits. */
 export function decodeF16(bits: Uint16Array): Float32Array {
+  checkBits(bits);
   const words = new Uint32Array(bits.length);
   for (let i = 0; i < bits.length; i++) words[i] = widenF16(bits[i]!);
   return new Float32Array(words.buffer);
+}
+
+function checkBits(bits: unknown): void {
+  if (!types.isUint16Array(bits)) throw invalidArgument("bits", "a Uint16Array", bits);
 }
 
 function widenF16(half: number): number {

@@ -2,7 +2,7 @@ import { promises as fs } from "node:fs";
 import { constants } from "node:os";
 import path from "node:path";
 import { crypto } from "../crypto.js";
-import { CudaIpcError, checkOptions, invalidArgument } from "../errors.js";
+import { CudaIpcError, checkOptions, checkSignal, invalidArgument } from "../errors.js";
 import type { Dtype } from "./dtypes.js";
 import { eachOf } from "./each-of.js";
 import { fileFailure, identityOf, type OpenedFile, readHeader, withFile } from "./file.js";
@@ -58,7 +58,7 @@ export interface OpenOptions {
  */
 export async function openCheckpoint(location: string, options: OpenOptions = {}): Promise<Checkpoint> {
   checkOptions(options, ["signal"]);
-  const { signal } = options;
+  const signal = checkSignal(options.signal);
   if (typeof location !== "string" || location === "" || location.includes("\0")) {
     throw invalidArgument("path", "the path of a checkpoint", location);
   }

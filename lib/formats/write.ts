@@ -1,7 +1,7 @@
 import { promises as fs } from "node:fs";
 import type { FileHandle } from "node:fs/promises";
 import { crypto } from "../crypto.js";
-import { checkOptions, invalidArgument } from "../errors.js";
+import { checkOptions, checkSignal, invalidArgument } from "../errors.js";
 import { type Dtype, dtypeRank, elementsPerByteBoundary, isDtype, tensorBytes } from "./dtypes.js";
 import { fileFailure, maxHeaderBytes } from "./file.js";
 import { metadataKey } from "./header.js";
@@ -44,7 +44,7 @@ export async function writeSafetensors(
   }
   checkOptions(options, ["metadata", "signal"]);
   const { metadata = {}, signal } = options;
-  signal?.throwIfAborted();
+  checkSignal(signal)?.throwIfAborted();
   const ordered = inWritingOrder(tensors);
   const header = encodeHeader(ordered, metadata);
   const partial = `${path}.${crypto().randomBytes(6).toString("hex")}.partial`;
@@ -70,6 +70,8 @@ export async function writeSafetensors(
 }
 
 function inWritingOrder(tensors: Iterable<TensorToWrite>): TensorToWrite[] {
+  if (typeof tensors?.[Symbol.iterator] !== "function")
+    throw invalidArgument("tensors", "a list of tensors", tensors);
   const byName = new Map<string, TensorToWrite>();
   for (const tensor of tensors) {
     checkTensor(tensor);
@@ -82,7 +84,10 @@ function inWritingOrder(tensors: Iterable<TensorToWrite>): TensorToWrite[] {
   return keyed.map(({ tensor }) => tensor);
 }
 
-function checkTensor({ name, dtype, shape, data }: TensorToWrite): void {
+function checkTensor(tensor: TensorToWrite): void {
+  if (typeof tensor !== "object" || tensor === null)
+    throw invalidArgument("a tensor", "{ name, dtype, shape, data }", tensor);
+  const { name, dtype, shape, data } = tensor;
   checkText("name", name);
   if (name === metadataKey)
     throw invalidArgument("name", `anything but ${metadataKey}, which is reserved`, name);

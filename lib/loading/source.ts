@@ -1,17 +1,22 @@
-import { CudaIpcError, invalidArgument } from "../errors.js";
+import { types } from "node:util";
+import { CudaIpcError, checkOptions, invalidArgument } from "../errors.js";
 import {
   type Dtype,
   dtypeOfArray,
   dtypes,
   elementCount,
   elementsPerByteBoundary,
+  type HostArray,
   isDtype,
   tensorBytes,
 } from "../formats/dtypes.js";
 import { assertUnchanged, openCheckpoint, type TensorSource } from "../formats/safetensors.js";
 
 /** One tensor given from memory: a typed array or Buffer (one dimension, its own dtype), or with dtype and shape. */
-export type TensorInput = ArrayBufferView | { dtype: Dtype; shape: readonly number[]; data: ArrayBufferView };
+export type TensorInput =
+  | HostArray
+  | Uint8ClampedArray
+  | { dtype: Dtype; shape: readonly number[]; data: ArrayBufferView };
 
 /** What a version can be loaded from: a safetensors file, index or folder, or tensors by name. */
 export type WeightsInput = string | Record<string, TensorInput> | ReadonlyMap<string, TensorInput>;
@@ -33,8 +38,15 @@ export interface WeightsSource {
 /** Reads headers or looks at the arrays; never reads a file's data. Bad input is refused here, before any allocation. */
 export async function openSource(input: WeightsInput, signal?: AbortSignal): Promise<WeightsSource> {
   if (typeof input === "string") return fromCheckpoint(input, signal);
-  if (typeof input === "object" && input !== null && !ArrayBuffer.isView(input)) return fromMemory(input);
-  throw invalidArgument("source", "a path, or tensors by name", input);
+  if (types.isMap(input) || isPlain(input)) return fromMemory(input);
+  throw invalidArgument("source", "a path (a string), or tensors by name (an object or a Map)", input);
+}
+
+/** An object of no class, of whichever realm: a URL or a list would be taken for weights without tensors. */
+function isPlain(value: unknown): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === null || Object.getPrototypeOf(prototype) === null;
 }
 
 async function fromCheckpoint(location: string, signal?: AbortSignal): Promise<WeightsSource> {
@@ -49,13 +61,13 @@ async function fromCheckpoint(location: string, signal?: AbortSignal): Promise<W
 }
 
 function fromMemory(input: Record<string, TensorInput> | ReadonlyMap<string, TensorInput>): WeightsSource {
-  const entries = input instanceof Map ? [...input] : Object.entries(input as Record<string, TensorInput>);
+  const entries = types.isMap(input) ? [...input] : Object.entries(input as Record<string, TensorInput>);
   const parts: Uint8Array[] = [];
   const tensors = entries.map(([name, value]): TensorSource => {
     const { dtype, shape, data } = describe(name, value);
     const bytes = tensorBytes(dtype, shape);
     if (bytes !== data.byteLength) throw misfit(name, dtype, shape, data.byteLength);
-    parts.push(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+    parts.push(bytesOf(name, data));
     return { name, dtype, shape: [...shape], file: parts.length - 1, fileOffset: 0, bytes };
   });
   return { parts, tensors, description: "memory", contentKey: null, assertUnchanged: async () => {} };
@@ -79,18 +91,36 @@ function misfit(name: string, dtype: Dtype, shape: readonly number[], given: num
   );
 }
 
+/** Without a copy. */
+function bytesOf(name: string, data: ArrayBufferView): Uint8Array {
+  try {
+    return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  } catch (cause) {
+    throw new CudaIpcError(
+      "ERR_CUDA_IPC_INVALID_ARGUMENT",
+      `Tensor ${JSON.stringify(name)}: the buffer of its data is detached, as it was transferred elsewhere. Load it before, or from a copy.`,
+      { cause, details: { tensor: name } },
+    );
+  }
+}
+
 function describe(
   name: string,
   value: TensorInput,
 ): { dtype: Dtype; shape: readonly number[]; data: ArrayBufferView } {
+  const label = `tensor ${JSON.stringify(name)}`;
   if (ArrayBuffer.isView(value)) {
     const dtype = dtypeOfArray(value);
+    if (dtype === undefined) {
+      const expected = "a typed array or Buffer of a dtype, or { dtype, shape, data }";
+      throw invalidArgument(label, expected, Object.prototype.toString.call(value));
+    }
     return { dtype, shape: [(value as Uint8Array).length], data: value };
   }
-  const label = `tensor ${JSON.stringify(name)}`;
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw invalidArgument(label, "a typed array, a Buffer or { dtype, shape, data }", value);
   }
+  checkOptions(value, ["dtype", "shape", "data"], label);
   if (!isDtype(value.dtype))
     throw invalidArgument(`${label}.dtype`, `one of ${dtypes.join(", ")}`, value.dtype);
   if (!Array.isArray(value.shape) || !value.shape.every((n) => Number.isSafeInteger(n) && n >= 0)) {

@@ -1,4 +1,4 @@
-import { checkOptions, invalidArgument, optionNames } from "../errors.js";
+import { checkOptions, checkSignal, invalidArgument, optionNames } from "../errors.js";
 import type { Access } from "../native.js";
 import { isId } from "./ids.js";
 import { checkSetName } from "./set-name.js";
@@ -52,6 +52,6 @@ export function attachRequest(name: string, options: AttachOptions) {
   return {
     socket: resolveSocket(options.socket),
     request: { set: name, version, checksum, access },
-    limits: { timeout, signal },
+    limits: { timeout, signal: checkSignal(signal) },
   };
 }

@@ -41,6 +41,13 @@ export interface CatalogEntry extends VersionFacts, VersionMemory {
   readonly loadedAt: number;
 }
 
+/** What is said of memory that becomes a version. */
+export interface Publication extends Pick<CatalogEntry, "id" | "set" | "writable" | "source" | "origin"> {
+  readonly pinned: boolean;
+  /** The tensors' digest, where it is known. */
+  readonly manifest?: string;
+}
+
 interface CatalogEvents {
   /** The count of leases on a version is another one now. */
   count: [{ version: string; count: number; exact: boolean }];
@@ -112,11 +119,7 @@ export class Catalog extends EventEmitter<CatalogEvents> {
 
   /** Takes over the memory of a load and makes it the set's current version, in one step. */
   publish(
-    facts: Pick<CatalogEntry, "id" | "set" | "writable" | "source" | "origin"> & {
-      pinned: boolean;
-      /** The tensors' digest, where it is known. */
-      manifest?: string;
-    },
+    facts: Publication,
     sharing: "vmm" | "ipc",
     loaded: LoadedSlabs,
   ): { entry: CatalogEntry; superseded: string | undefined } {

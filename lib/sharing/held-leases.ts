@@ -69,7 +69,7 @@ export class HeldLeases {
     for (const held of [...this.held.values()]) {
       if (held.lost) continue;
       held.lost = true;
-      held.weights.deref()?.emit("ownerlost", error);
+      tell(() => held.weights.deref()?.emit("ownerlost", error));
     }
   }
 
@@ -77,8 +77,7 @@ export class HeldLeases {
     const held = this.held.get(lease);
     if (held === undefined || !held.lost) return;
     held.lost = false;
-    // On a turn of its own: what a listener throws is not the connection's fault.
-    queueMicrotask(() => held.weights.deref()?.emit("ownerfound", found));
+    tell(() => held.weights.deref()?.emit("ownerfound", found));
   }
 }
 
@@ -87,10 +86,17 @@ function inform(held: Held, event: VersionEvent): void {
   const news = newsOf(event);
   if (held.news === news) return;
   held.news = news;
-  const weights = held.weights.deref();
-  if (event.type === "retired") weights?.emit("retired", { set });
-  else if (event.type === "reinstated") weights?.emit("reinstated", { set, version: event.version });
-  else weights?.emit("superseded", { set, version: event.by });
+  tell(() => {
+    const weights = held.weights.deref();
+    if (event.type === "retired") weights?.emit("retired", { set });
+    else if (event.type === "reinstated") weights?.emit("reinstated", { set, version: event.version });
+    else weights?.emit("superseded", { set, version: event.by });
+  });
+}
+
+/** On a turn of its own: what a listener throws is not the connection's fault. */
+function tell(emit: () => void): void {
+  queueMicrotask(emit);
 }
 
 function newsOf(event: VersionEvent): string {

@@ -28,13 +28,13 @@ export function unknownSet(set: string): CudaIpcError {
 }
 
 const listed = (sets: readonly string[]): string =>
-  sets.length === 0 ? "It has none yet." : `It has ${sets.map((name) => JSON.stringify(name)).join(", ")}.`;
+  sets.length === 0 ? "It has none." : `It has ${sets.map((name) => JSON.stringify(name)).join(", ")}.`;
 
-/** To whoever wants to attach: which sets there are instead. */
+/** To whoever wants to attach: which sets there are instead. Of one that was withdrawn nobody remembers the name. */
 export function noSet(set: string, known: readonly string[]): CudaIpcError {
   return new CudaIpcError(
     "ERR_CUDA_IPC_NO_SET",
-    `This owner has no weight set ${JSON.stringify(set)}. ${listed(known)} Load it there, or attach to another name or socket.`,
+    `This owner has no weight set ${JSON.stringify(set)}: it was never published there, or was withdrawn. ${listed(known)} Load it there, or attach to another name or socket.`,
     { details: { set, version: null, sets: known } },
   );
 }

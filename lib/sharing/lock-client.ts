@@ -2,6 +2,7 @@ import type { CudaIpcError } from "../errors.js";
 import type { ClientConnection } from "../wire/client.js";
 import { maxLockWaitMs } from "../wire/limits.js";
 import { randomId } from "./ids.js";
+import { keepAlive } from "./keep-alive.js";
 import type { Lock, LockGrip, LockOptions } from "./lock.js";
 import { lockLost, lockReleased, lockUnanswered } from "./lock-errors.js";
 import { untilAborted } from "./patience.js";
@@ -53,6 +54,8 @@ export class LockClient {
     { timeout, signal }: LockOptions,
     make: (grip: LockGrip) => Lock,
   ): Promise<Lock> {
+    // While there is no owner nothing else does, as a process need not stay to tell the next one of what it holds.
+    const alive = keepAlive();
     const giveUp = new AbortController();
     const taken: Taken = { id: randomId(), lease, name, giveUp, held: false, lock: undefined };
     this.taken.set(taken.id, taken);
@@ -74,6 +77,7 @@ export class LockClient {
       if (taken.giveUp.signal.aborted) void this.giveBack([taken.id]);
       throw error;
     } finally {
+      clearInterval(alive);
       clearTimeout(timer);
       signal?.removeEventListener("abort", onAbort);
     }

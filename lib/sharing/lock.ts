@@ -1,6 +1,6 @@
 import { EventEmitter } from "node:events";
 import { type InspectOptionsStylized, inspect } from "node:util";
-import { type CudaIpcError, checkOptions, invalidArgument } from "../errors.js";
+import { type CudaIpcError, checkOptions, checkSignal, invalidArgument } from "../errors.js";
 import { hasUtf8Form } from "../formats/text.js";
 import { native } from "../native.js";
 import { maxLockWaitMs } from "../wire/limits.js";
@@ -35,9 +35,7 @@ export function checkLockArguments(name: unknown, options: LockOptions): void {
     const expected = `an integer of milliseconds, 0 to ${maxLockWaitMs} (leave it out to wait as long as it takes)`;
     throw invalidArgument("timeout", expected, timeout);
   }
-  if (signal !== undefined && !(signal instanceof AbortSignal)) {
-    throw invalidArgument("signal", "an AbortSignal", signal);
-  }
+  checkSignal(signal);
 }
 
 interface LockEvents {
@@ -107,7 +105,8 @@ export class Lock extends EventEmitter<LockEvents> implements AsyncDisposable {
   /** @internal */
   lose(error: CudaIpcError): void {
     this.gone = true;
-    this.emit("lost", error);
+    // On a turn of its own: what a listener throws must not keep the other locks from being told.
+    queueMicrotask(() => this.emit("lost", error));
   }
 
   /** @internal */

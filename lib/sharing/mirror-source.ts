@@ -40,7 +40,8 @@ export class MirrorSource {
 
   constructor(private readonly parts: OwnerParts) {
     parts.catalog.on("supplied", (entry) => {
-      for (const mirror of this.mirrored.values()) this.sendMemory(mirror, entry);
+      if (!canBeGiven(entry)) return;
+      for (const mirror of this.mirrored.values()) this.sendLater(mirror, [entry]);
     });
   }
 
@@ -58,7 +59,7 @@ export class MirrorSource {
       for (const change of changes) {
         if (change.op !== "versionAdded") continue;
         const entry = catalog.get(change.version.id);
-        if (entry !== undefined) this.sendMemory(mirror, entry);
+        if (entry !== undefined && canBeGiven(entry)) this.sendLater(mirror, [entry]);
       }
     });
     this.mirrored.set(session, mirror);
@@ -66,10 +67,7 @@ export class MirrorSource {
     const given = catalog
       .list()
       .filter((entry) => canBeGiven(entry) && ledger.version(entry.id)?.state !== "released");
-    // Behind the reply, which is sent when this returns.
-    queueMicrotask(() => {
-      for (const entry of given) this.sendMemory(mirror, entry);
-    });
+    this.sendLater(mirror, given);
     return { body: { changes, memories: given.length } };
   }
 
@@ -103,13 +101,26 @@ export class MirrorSource {
     catalog.apply(ledger.keeperGone(keeper, version));
   }
 
-  private sendMemory({ connection, keeper }: Mirrored, entry: CatalogEntry): void {
-    if (!canBeGiven(entry) || connection.closed) return;
-    const { memory, fds } = memoryOf(entry);
-    this.parts.ledger.addKeeper(entry.id, keeper, Date.now());
-    told(connection, () => connection.notify("mirrorMemory", { memory }, fds));
-    // Not at once: this may run while a change is being told.
-    queueMicrotask(() => this.parts.log.commit());
+  /**
+   * Whoever has memory is written down as its keeper before he has it: of another the next owner would not wait for it.
+   * Not at once: this may run while a change is being told, or before the reply that the memory comes behind.
+   */
+  private sendLater({ connection, keeper }: Mirrored, entries: readonly CatalogEntry[]): void {
+    if (connection.closed) return;
+    const { ledger, log } = this.parts;
+    for (const { id } of entries) ledger.addKeeper(id, keeper, Date.now());
+    queueMicrotask(() => {
+      log.commit();
+      for (const entry of entries) this.sendMemory(connection, entry);
+    });
+  }
+
+  private sendMemory(connection: ServerConnection, entry: CatalogEntry): void {
+    if (connection.closed) return;
+    told(connection, () => {
+      const { memory, fds } = memoryOf(entry);
+      connection.notify("mirrorMemory", { memory }, fds);
+    });
   }
 }
 

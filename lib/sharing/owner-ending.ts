@@ -2,6 +2,7 @@ import { CudaIpcError } from "../errors.js";
 import { loadersGone } from "../loading/load.js";
 import { closeSlab } from "../loading/owned-slab.js";
 import type { NativeProviderPin } from "../native.js";
+import { keepAlive } from "./keep-alive.js";
 import { leasesHeld } from "./leases-held.js";
 import { closeManifestFile } from "./manifest-file.js";
 import type { OwnerJournal } from "./owner-journal.js";
@@ -48,7 +49,17 @@ export class OwnerEnding {
   }
 
   /** `rehearsal` is what the owner does of its own accord, and is ended first. */
-  async close(
+  async close(options: CloseOptions, rehearsal: Promise<void> | undefined): Promise<void> {
+    // Nothing else may be left that does, as after `unref()`, and what is waited for is somebody else's.
+    const alive = keepAlive();
+    try {
+      await this.closeNow(options, rehearsal);
+    } finally {
+      clearInterval(alive);
+    }
+  }
+
+  private async closeNow(
     { signal, restart = false }: CloseOptions,
     rehearsal: Promise<void> | undefined,
   ): Promise<void> {

@@ -1,4 +1,5 @@
-import { type CudaIpcError, checkOptions, optionNames } from "../errors.js";
+import { checkBoolean, checkInteger } from "../cuda/check.js";
+import { type CudaIpcError, checkOptions, checkSignal, invalidArgument, optionNames } from "../errors.js";
 import type { Loading } from "../loading/load.js";
 import type { LoadProgress } from "../loading/loaded.js";
 import type { Placement } from "../loading/plan.js";
@@ -7,6 +8,7 @@ import type { Sharing } from "../native.js";
 import type { LedgerLimits } from "./ledger.js";
 import type { LockLimits } from "./lock-types.js";
 import type { ServiceManagerOption } from "./service-manager/service-manager.js";
+import { longestMs } from "./timeouts.js";
 import type { Version } from "./version.js";
 
 export interface OwnerOptions {
@@ -55,7 +57,7 @@ const ownerOptions = optionNames<OwnerOptions>({
   handoverTimeout: true,
   serviceManager: true,
 });
-const limits = optionNames<LedgerLimits & LockLimits & { connections: number }>({
+const limitNames = optionNames<LedgerLimits & LockLimits & { connections: number }>({
   leases: true,
   leasesPerProcess: true,
   unprovenGraceMs: true,
@@ -64,10 +66,19 @@ const limits = optionNames<LedgerLimits & LockLimits & { connections: number }>(
   connections: true,
 });
 
-/** Refuses unknown names; `further` are those of one way to become an owner. */
+/** Refuses unknown names, and wrong limits; `further` are the names of one way to become an owner. */
 export function checkOwnerOptions(options: OwnerOptions, further: readonly string[] = []): void {
   checkOptions(options, [...ownerOptions, ...further]);
-  if (options.limits !== undefined) checkOptions(options.limits, limits, "limits");
+  if (options.limits !== undefined) checkLimits(options.limits);
+}
+
+function checkLimits(limits: NonNullable<OwnerOptions["limits"]>): void {
+  checkOptions(limits, limitNames, "limits");
+  for (const [name, value] of Object.entries(limits)) {
+    if (value === undefined) continue;
+    const most = name === "unprovenGraceMs" ? longestMs : Number.MAX_SAFE_INTEGER;
+    checkInteger(`limits.${name}`, value, 0, most);
+  }
 }
 
 export interface LoadOptions extends ReadingOptions {
@@ -95,7 +106,7 @@ export interface LoadOptions extends ReadingOptions {
   signal?: AbortSignal;
 }
 
-export const loadOptions = optionNames<LoadOptions>({
+const loadOptions = optionNames<LoadOptions>({
   device: true,
   sharing: true,
   writable: true,
@@ -107,6 +118,18 @@ export const loadOptions = optionNames<LoadOptions>({
   io: true,
   verify: true,
 });
+
+/** What is written down of a version, or decides what becomes of it; how it is read is checked by the loader. */
+export function checkLoadOptions(options: LoadOptions): void {
+  checkOptions(options, loadOptions);
+  for (const name of ["writable", "pinned", "ifChanged"] as const) {
+    if (options[name] !== undefined) checkBoolean(name, options[name]);
+  }
+  const { onProgress, signal } = options;
+  if (onProgress !== undefined && typeof onProgress !== "function")
+    throw invalidArgument("onProgress", "a function", onProgress);
+  checkSignal(signal);
+}
 
 export interface CloseOptions {
   /** With leases on `ipc` versions, whose memory dies with this process: wait for them (default), or refuse. */
@@ -121,12 +144,23 @@ export interface CloseOptions {
   signal?: AbortSignal;
 }
 
-export const closeOptions = optionNames<CloseOptions>({
+const closeOptions = optionNames<CloseOptions>({
   ipcLeases: true,
   locks: true,
   restart: true,
   signal: true,
 });
+
+export function checkCloseOptions(options: CloseOptions): void {
+  checkOptions(options, closeOptions);
+  for (const name of ["ipcLeases", "locks"] as const) {
+    const value = options[name];
+    if (value !== undefined && value !== "wait" && value !== "refuse")
+      throw invalidArgument(name, '"wait" or "refuse"', value);
+  }
+  if (options.restart !== undefined) checkBoolean("restart", options.restart);
+  checkSignal(options.signal);
+}
 
 /** What came of the versions of an owner that died. */
 export interface Recovery {

@@ -1,4 +1,4 @@
-import { checkOptions } from "../errors.js";
+import { checkOptions, checkSignal } from "../errors.js";
 import { native } from "../native.js";
 import { ClientConnection } from "../wire/client.js";
 import type { LockStatus, SetStatus } from "../wire/values.js";
@@ -42,7 +42,7 @@ export async function ownerStatus(options: OwnerStatusOptions = {}): Promise<Own
   const { timeout = 10_000, signal } = options;
   checkTimeout(timeout);
   const socket = resolveSocket(options.socket);
-  signal?.throwIfAborted();
+  checkSignal(signal)?.throwIfAborted();
   return attemptUntil(
     { timeout, signal },
     (left) => ask(socket, left),

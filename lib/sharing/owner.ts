@@ -1,6 +1,7 @@
 import { EventEmitter } from "node:events";
 import { type InspectOptionsStylized, inspect } from "node:util";
-import { CudaIpcError, checkOptions, invalidArgument } from "../errors.js";
+import { checkBoolean } from "../cuda/check.js";
+import { CudaIpcError, invalidArgument } from "../errors.js";
 import type { WeightsInput } from "../loading/source.js";
 import type { LockStatus } from "../wire/values.js";
 import type { Catalog } from "./catalog.js";
@@ -15,10 +16,10 @@ import { OwnerHandover } from "./owner-handover.js";
 import { OwnerJournal } from "./owner-journal.js";
 import {
   type CloseOptions,
+  checkCloseOptions,
+  checkLoadOptions,
   checkOwnerOptions,
-  closeOptions,
   type LoadOptions,
-  loadOptions,
   type OwnerEvents,
   type OwnerOptions,
   type Recovery,
@@ -76,7 +77,7 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
     this.catalog = parts.catalog;
     this.versionViews = new VersionViews(parts.ledger, parts.catalog);
     const onError = (error: Error) => this.report(error);
-    const onRefused = (error: CudaIpcError) => this.emit("refusedoffer", error);
+    const onRefused = (error: CudaIpcError) => this.tell("refusedoffer", error);
     this.tellEvents();
     this.place = new OwnerSocket(socket, lock, {
       onConnection: (channel) => this.server.accept(channel),
@@ -88,7 +89,7 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
       const { signal } = this.aborted;
       this.recovery = new VersionRecovery(parts, { onRefused, onDelayed: onError, signal });
       this.whenRecovered().then(
-        (recovery) => this.emit("recovered", recovery),
+        (recovery) => this.tell("recovered", recovery),
         () => {},
       );
     }
@@ -113,7 +114,7 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
       assertOpen: () => this.assertOpen(),
       finish: () => {
         this.closing = this.ending.handedOver();
-        this.emit("handedover");
+        this.tell("handedover");
       },
     });
     this.server = new OwnerServer(this.id, this.ledger, this.catalog, {
@@ -123,7 +124,7 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
       succession: new SuccessionServer(this.handover),
       locks: parts.locks,
       recordLocks: recordLocks(parts.log),
-      onPeerError: (error) => this.emit("peererror", error),
+      onPeerError: (error) => this.tell("peererror", error),
     });
     const { server } = this;
     this.ending = new OwnerEnding({
@@ -138,10 +139,11 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
    */
   static listen(options?: OwnerOptions & { orStandby?: false }): Promise<Owner>;
   /** Of several processes that start alike, one becomes the owner and the others its standbys. */
-  static listen(options: OwnerOptions & { orStandby: true }): Promise<Owner | Standby<Owner>>;
+  static listen(options: OwnerOptions & { orStandby?: boolean }): Promise<Owner | Standby<Owner>>;
   static async listen(options: OwnerOptions & { orStandby?: boolean } = {}): Promise<Owner | Standby<Owner>> {
     checkOwnerOptions(options, ["orStandby"]);
-    const { orStandby, ...rest } = options;
+    const { orStandby = false, ...rest } = options;
+    checkBoolean("orStandby", orStandby);
     if (orStandby) {
       return listenOrStandBy({ listen: () => Owner.listen(rest), standBy: () => Owner.standby(rest) });
     }
@@ -212,7 +214,7 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
    */
   async load(name: string, source: WeightsInput, options: LoadOptions = {}): Promise<Version> {
     checkSetName(name);
-    checkOptions(options, loadOptions);
+    checkLoadOptions(options);
     this.assertOpen();
     return this.publisher.load(name, source, options);
   }
@@ -303,7 +305,7 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
    */
   close(options: CloseOptions = {}): Promise<void> {
     try {
-      checkOptions(options, closeOptions);
+      checkCloseOptions(options);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -339,18 +341,25 @@ export class Owner extends EventEmitter<OwnerEvents> implements AsyncDisposable 
 
   private tellEvents(): void {
     const { catalog, versionViews: views } = this;
-    catalog.on("freed", (entry) => this.emit("freed", views.of(entry)));
-    catalog.on("lost", (entry) => this.emit("lost", views.of(entry)));
-    catalog.on("supplied", (entry) => this.emit("restored", views.of(entry)));
-    catalog.on("ended", ({ lease, version, reason }) => this.emit("leaseended", { lease, version, reason }));
+    catalog.on("freed", (entry) => this.tell("freed", views.of(entry)));
+    catalog.on("lost", (entry) => this.tell("lost", views.of(entry)));
+    catalog.on("supplied", (entry) => this.tell("restored", views.of(entry)));
+    catalog.on("ended", ({ lease, version, reason }) => this.tell("leaseended", { lease, version, reason }));
     catalog.on("error", (error) => this.report(error));
     catalog.on("recovered", () => this.server.locks.recovered());
   }
 
+  /** On a turn of its own: what a listener throws must not leave undone what the owner is doing. */
+  private tell<E extends Exclude<keyof OwnerEvents, "error">>(event: E, ...about: OwnerEvents[E]): void {
+    queueMicrotask(() => this.emit(event, ...(about as never)));
+  }
+
   /** An "error" nobody listens for must not end a process that other processes depend on. */
   private report(error: Error): void {
-    if (this.listenerCount("error") > 0) this.emit("error", error);
-    else process.emitWarning(error);
+    queueMicrotask(() => {
+      if (this.listenerCount("error") > 0) this.emit("error", error);
+      else process.emitWarning(error);
+    });
   }
 
   private assertOpen(): void {

@@ -1,9 +1,10 @@
 import { JointAbort } from "../joint-abort.js";
 import { type Loading, loadWeights } from "../loading/load.js";
+import type { LoadedSlabs } from "../loading/loaded.js";
 import { closeSlab } from "../loading/owned-slab.js";
 import type { TensorEntry } from "../loading/plan.js";
 import type { WeightsInput } from "../loading/source.js";
-import type { Catalog, CatalogEntry } from "./catalog.js";
+import type { Catalog, CatalogEntry, Publication } from "./catalog.js";
 import { randomId } from "./ids.js";
 import { checkedManifestDigest } from "./manifest-digest.js";
 import { explainNoRoom } from "./no-room.js";
@@ -80,9 +81,19 @@ export class Publisher {
     const { writable = false, pinned = false } = options;
     const origin = originOf(loaded.contentKey, options.device);
     const facts = { id, set: name, writable, pinned, source: loaded.source, origin, manifest };
-    const { entry } = catalog.publish(facts, loaded.sharing, loaded);
+    const entry = await this.enter(facts, loaded);
     announce(entry);
     return handle(entry);
+  }
+
+  /** Gives the memory back that cannot be published. */
+  private async enter(facts: Publication, loaded: LoadedSlabs): Promise<CatalogEntry> {
+    try {
+      return this.options.catalog.publish(facts, loaded.sharing, loaded).entry;
+    } catch (error) {
+      await Promise.all(loaded.slabs.map(closeSlab));
+      throw error;
+    }
   }
 
   /** The current version if this load would only make it again. */

@@ -64,18 +64,15 @@ export class Standby<Owner> extends EventEmitter<StandbyEvents<Owner>> implement
     begin: (inheritance: Inheritance) => Promise<Owner>,
     kept?: (state: StoredState) => ReceivedMemory,
   ): Promise<Standby<Owner>> {
-    const mirror = await Mirror.open(socket);
-    const memory = kept?.(mirror.state);
+    // What is mirrored comes unasked, and whoever waits for it may have nothing else.
+    const alive = keepAlive();
     try {
-      if (memory !== undefined) await offerAll(mirror.connection, { state: mirror.state, memory });
-    } catch (error) {
-      mirror.close();
-      await mirror.memory.dropAll();
-      throw error;
+      const mirror = await Mirror.open(socket);
+      await offerKept(mirror, kept?.(mirror.state));
+      return new Standby(socket, mirror, begin);
     } finally {
-      await memory?.dropAll();
+      clearInterval(alive);
     }
-    return new Standby(socket, mirror, begin);
   }
 
   /** How many versions it holds the memory of. */
@@ -117,7 +114,7 @@ export class Standby<Owner> extends EventEmitter<StandbyEvents<Owner>> implement
       this.closed = true;
       clearInterval(this.alive);
       this.settle.resolve(owner);
-      this.emit("takenover", owner);
+      this.tell("takenover", owner);
     }
   }
 
@@ -150,14 +147,35 @@ export class Standby<Owner> extends EventEmitter<StandbyEvents<Owner>> implement
     }
     // What the new owner accepted it has sent again; what it did not is nobody's any more.
     await previous.memory.dropAll();
-    this.emit("overtaken");
+    this.tell("overtaken");
     return true;
+  }
+
+  /** On a turn of its own: what a listener throws must not end the standing by. */
+  private tell<E extends "takenover" | "overtaken">(event: E, ...about: StandbyEvents<Owner>[E]): void {
+    queueMicrotask(() => this.emit(event, ...(about as never)));
   }
 
   /** @internal */
   report(error: Error): void {
-    if (this.listenerCount("error") > 0) this.emit("error", error);
-    else process.emitWarning(error);
+    queueMicrotask(() => {
+      if (this.listenerCount("error") > 0) this.emit("error", error);
+      else process.emitWarning(error);
+    });
+  }
+}
+
+/** What this process has kept beside the mirror, which is given up where that cannot be offered. */
+async function offerKept(mirror: Mirror, memory: ReceivedMemory | undefined): Promise<void> {
+  if (memory === undefined) return;
+  try {
+    await offerAll(mirror.connection, { state: mirror.state, memory });
+  } catch (error) {
+    mirror.close();
+    await mirror.memory.dropAll();
+    throw error;
+  } finally {
+    await memory.dropAll();
   }
 }
 

@@ -1,4 +1,5 @@
 import type { StateChange } from "../wire/changes.js";
+import { checkedChange } from "../wire/check.js";
 
 /** Takes what one operation changed, at once: the journal writes it down, a standby is told. Must not throw. */
 export type StateSink = (changes: readonly StateChange[]) => void;
@@ -11,8 +12,12 @@ export class StateLog {
   private pending: StateChange[] = [];
   private readonly sinks = new Set<StateSink>();
 
+  /**
+   * Throws what a successor would throw that reads the change: one such line would cost it all the others. Nobody has
+   * been told of the change by then.
+   */
   readonly record = (change: StateChange): void => {
-    this.pending.push(change);
+    this.pending.push(checkedChange(change));
   };
 
   commit(): void {

@@ -1,4 +1,5 @@
 import { type InspectOptionsStylized, inspect } from "node:util";
+import { checkSignal, invalidArgument } from "../errors.js";
 import type { Catalog, CatalogEntry, Presence } from "./catalog.js";
 import type { Holder, Ledger, RefCount, VersionState } from "./ledger.js";
 import { summary } from "./summary.js";
@@ -103,8 +104,13 @@ export class Version {
     this.catalog.apply(this.ledger.unpin(this.id));
   }
 
-  /** Resolves with the next reference count that satisfies `condition`; at once when the present one does. */
-  waitForRefCount(condition: (count: number) => boolean, signal?: AbortSignal): Promise<number> {
+  /**
+   * Resolves with the next reference count that satisfies `condition`; at once when the present one does. Rejects with
+   * what `condition` throws.
+   */
+  async waitForRefCount(condition: (count: number) => boolean, signal?: AbortSignal): Promise<number> {
+    if (typeof condition !== "function") throw invalidArgument("condition", "a function", condition);
+    checkSignal(signal);
     return new Promise((resolve, reject) => {
       const settle = (settled: () => void) => {
         this.catalog.off("count", onCount);
@@ -114,7 +120,12 @@ export class Version {
       };
       const check = () => {
         const { count } = this.ledger.refCount(this.id) satisfies RefCount;
-        if (condition(count)) settle(() => resolve(count));
+        // Called amid what the owner does for somebody else, whom it does not concern that it throws.
+        try {
+          if (condition(count)) settle(() => resolve(count));
+        } catch (error) {
+          settle(() => reject(error));
+        }
       };
       const onCount = ({ version }: { version: string }) => {
         if (version === this.id) check();

@@ -1,6 +1,6 @@
 import { EventEmitter } from "node:events";
 import { type InspectOptionsStylized, inspect } from "node:util";
-import { CudaIpcError, checkOptions } from "../errors.js";
+import { CudaIpcError, checkOptions, checkSignal } from "../errors.js";
 import type { TensorEntry } from "../loading/plan.js";
 import { type Access, native } from "../native.js";
 import type { After } from "./after.js";
@@ -171,7 +171,7 @@ export class Weights extends EventEmitter<WeightsEvents> implements AsyncDisposa
     checkOptions(options, ["timeout", "signal"]);
     const { timeout = 10_000, signal } = options;
     checkTimeout(timeout);
-    signal?.throwIfAborted();
+    checkSignal(signal)?.throwIfAborted();
     return this.service.latest(this.name, this.access, { timeout, signal });
   }
 

@@ -59,8 +59,8 @@ describe("host arrays", () => {
     for (const dtype of ["I8", "U16", "I16", "U32", "I32", "F32", "F64", "I64", "U64"] as const) {
       expect(dtypes.dtypeOfArray(dtypes.hostArray(dtype, new Uint8Array(8)))).toBe(dtype);
     }
-    expect(() => dtypes.dtypeOfArray(new DataView(new ArrayBuffer(8)))).toThrow("typed array");
-    expect(() => dtypes.dtypeOfArray([1])).toThrow("typed array");
+    expect(dtypes.dtypeOfArray(new DataView(new ArrayBuffer(8)))).toBeUndefined();
+    expect(dtypes.dtypeOfArray([1])).toBeUndefined();
   });
 });
 

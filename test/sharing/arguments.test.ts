@@ -1,112 +1,206 @@
-// What is wrong with an argument is said by its own name, and rejects.
-import { readdirSync, symlinkSync, writeFileSync } from "node:fs";
-import os from "node:os";
+// Plain JavaScript has no compiler: wrong arguments of the sharing layer are refused by name, before anything is done.
+import type { EventEmitter } from "node:events";
+import { existsSync } from "node:fs";
 import path from "node:path";
+import { runInNewContext } from "node:vm";
 import { expect, test } from "vitest";
-import { attach, defaultSocket, Owner, openCheckpoint, writeSafetensors } from "../../dist/lib/index.js";
+import {
+  attach,
+  decodeBf16,
+  decodeF16,
+  follow,
+  Owner,
+  openCheckpoint,
+  openShared,
+  ownerStatus,
+  type Standby,
+  type TensorInput,
+  writeSafetensors,
+} from "../../dist/lib/index.js";
+import { readJournal } from "../../dist/lib/sharing/journal-read.js";
+import { journalPath } from "../../dist/lib/sharing/socket-path.js";
 import { coded } from "../helpers/errors.js";
 import { folder, someTensors, startOwner } from "../helpers/sharing.js";
 import { newSocket } from "../helpers/temporary.js";
 
-const invalid = (message: string | RegExp) =>
-  expect.objectContaining({
-    code: "ERR_CUDA_IPC_INVALID_ARGUMENT",
-    message: typeof message === "string" ? expect.stringContaining(message) : expect.stringMatching(message),
-  });
-const half = "\ud800";
+// biome-ignore lint/suspicious/noExplicitAny: wrong types on purpose
+type Wrong = any;
+/** What is called, and the sentence of its refusal. */
+type Case = [what: string, call: () => unknown, message: RegExp];
 
-test("a runtime folder that is named relatively is none", () => {
-  const { XDG_RUNTIME_DIR: runtime, CUDA_IPC_SOCKET: named } = process.env;
-  try {
-    delete process.env.CUDA_IPC_SOCKET;
-    process.env.XDG_RUNTIME_DIR = "/run/user/1";
-    expect(defaultSocket()).toBe("/run/user/1/cuda-ipc/owner.sock");
-    for (const relative of ["run", "./run", ""]) {
-      process.env.XDG_RUNTIME_DIR = relative;
-      expect(defaultSocket()).toBe(path.join(os.tmpdir(), `cuda-ipc-${process.getuid!()}`, "owner.sock"));
-    }
-  } finally {
-    for (const [name, value] of Object.entries({ XDG_RUNTIME_DIR: runtime, CUDA_IPC_SOCKET: named })) {
-      if (value === undefined) delete process.env[name];
-      else process.env[name] = value;
-    }
+const signal: Wrong = 5;
+const noSignal = /^Expected an AbortSignal for signal, but received 5 of type number$/;
+
+/** Each is refused with its own sentence. */
+async function refusesAll(cases: Case[]): Promise<void> {
+  for (const [what, call, message] of cases) {
+    const attempt = async () => call();
+    await expect(attempt(), what).rejects.toMatchObject({
+      code: "ERR_CUDA_IPC_INVALID_ARGUMENT",
+      message: expect.stringMatching(message),
+    });
+  }
+}
+
+test("load", async () => {
+  const owner = await startOwner();
+  const load = (options: Wrong) => () => owner.load("llm", someTensors(), options);
+  await refusesAll([
+    ["writable", load({ writable: 1 }), /a boolean for writable, but received 1 of type number/],
+    ["writable: null", load({ writable: null }), /for writable, but received null of type null/],
+    ["pinned", load({ pinned: "yes" }), /a boolean for pinned, but received "yes"/],
+    ["ifChanged", load({ ifChanged: 1 }), /a boolean for ifChanged/],
+    ["onProgress", load({ onProgress: 5 }), /a function for onProgress, but received 5/],
+    ["signal", load({ signal }), noSignal],
+  ]);
+  expect(owner.versions()).toEqual([]);
+  await owner.load("llm", someTensors(), { writable: undefined, pinned: undefined, ifChanged: undefined });
+  await (await attach("llm", { socket: owner.socket })).release();
+});
+
+test("sources", async () => {
+  const owner = await startOwner();
+  const load = (source: Wrong) => () => owner.load("llm", source);
+  const source = /^Expected a path \(a string\), or tensors by name \(an object or a Map\) for source/;
+  const detached = new Float32Array(4);
+  structuredClone(detached, { transfer: [detached.buffer] });
+  // The compiler refuses it as well.
+  // @ts-expect-error
+  const view: TensorInput = new DataView(new ArrayBuffer(8));
+  const misspelt = { dtype: "U8", shape: [1], data: new Uint8Array(1), dtpe: 1 };
+  await refusesAll([
+    ["a URL", load(new URL("file:///model.safetensors")), source],
+    ["a list", load([]), source],
+    ["a Set", load(new Set()), source],
+    ["null", load(null), source],
+    [
+      "a DataView",
+      load({ a: view }),
+      /{ dtype, shape, data } for tensor "a", but received "\[object DataView\]"/,
+    ],
+    ["an object without text", load({ a: { dtype: Object.create(null) } }), /for tensor "a".dtype/],
+    ["a detached array", load({ a: detached }), /^Tensor "a": the buffer of its data is detached/],
+    ["a misspelt key", load({ a: misspelt }), /only dtype, shape, data for tensor "a", but received "dtpe"/],
+  ]);
+  expect(owner.versions()).toEqual([]);
+});
+
+test("arrays, objects and maps of another realm are taken like those of this one", async () => {
+  const owner = await startOwner();
+  const own = await owner.load("own", { a: Float32Array.of(1, 2) });
+  for (const text of ["({ a: Float32Array.of(1, 2) })", 'new Map([["a", Float32Array.of(1, 2)]])']) {
+    const { checksum } = await owner.load("other", runInNewContext(text));
+    expect(checksum).toBe(own.checksum);
   }
 });
 
-test("a set and a lock have names that others can be told", async () => {
+test("listen and takeOver", async () => {
+  const socket = newSocket(folder);
+  const listen = (options: Wrong) => () => Owner.listen({ socket, ...options });
+  const limits = (limits: Wrong) => listen({ limits });
+  await refusesAll([
+    [
+      "connections",
+      limits({ connections: -1 }),
+      /an integer from 0 .* for limits.connections, but received -1/,
+    ],
+    ["leases", limits({ leases: Number.NaN }), /for limits.leases, but received NaN/],
+    ["locks", limits({ locks: "x" }), /for limits.locks, but received "x" of type string/],
+    ["grace", limits({ unprovenGraceMs: 2 ** 31 }), /from 0 to 2147483647 for limits.unprovenGraceMs/],
+    ["orStandby", listen({ orStandby: "yes" }), /a boolean for orStandby, but received "yes"/],
+    ["a list", () => Owner.listen([] as Wrong), /^Expected an object for options/],
+    ["takeOver: signal", () => Owner.takeOver({ socket, signal }), noSignal],
+  ]);
+});
+
+test("whether to stand by may be known at run time only", async () => {
+  const flag: boolean = process.pid === 0;
+  const owner: Owner | Standby<Owner> = await Owner.listen({ socket: newSocket(folder), orStandby: flag });
+  expect(owner).toBeInstanceOf(Owner);
+  await owner.close();
+});
+
+test("an owner whose close is refused goes on", async () => {
   const owner = await startOwner();
+  await owner.load("llm", someTensors());
+  const close = (options: Wrong) => () => owner.close(options);
+  await refusesAll([
+    ["locks", close({ locks: "x" }), /"wait" or "refuse" for locks, but received "x"/],
+    ["ipcLeases", close({ ipcLeases: "x" }), /"wait" or "refuse" for ipcLeases/],
+    ["restart", close({ restart: "yes" }), /a boolean for restart/],
+    ["signal", close({ signal }), noSignal],
+  ]);
+  await (await attach("llm", { socket: owner.socket })).release();
+});
+
+test("what looks like a signal and is none", async () => {
+  const owner = await startOwner();
+  await owner.load("llm", someTensors(), { writable: true });
   const { socket } = owner;
-  await expect(owner.load(`a${half}`, someTensors())).rejects.toThrow(invalid("unpaired surrogates"));
-  await expect(attach(half, { socket })).rejects.toThrow(invalid("unpaired surrogates"));
-  await owner.load("\u{1f600}", someTensors(), { writable: true });
-  const weights = await attach("\u{1f600}", { socket });
-  await expect(weights.lock(half)).rejects.toThrow(invalid("unpaired surrogates"));
-  await (await weights.lock("\u{1f600}")).release();
+  const weights = await attach("llm", { socket });
+  const file = path.join(folder, "none.safetensors");
+  await refusesAll([
+    ["attach", () => attach("llm", { socket, signal }), noSignal],
+    ["follow", () => follow("llm", { socket, signal }), noSignal],
+    ["ownerStatus", () => ownerStatus({ socket, signal }), noSignal],
+    ["latest", () => weights.latest({ signal }), noSignal],
+    ["lock", () => weights.lock("name", { signal }), noSignal],
+    ["openCheckpoint", () => openCheckpoint(file, { signal }), noSignal],
+    ["writeSafetensors", () => writeSafetensors(file, [], { signal }), noSignal],
+  ]);
   await weights.release();
+  expect(existsSync(file)).toBe(false);
 });
 
-test("a write that cannot be rejects", async () => {
+test("files, views and handles", async () => {
+  const file = path.join(folder, "none.safetensors");
+  await refusesAll([
+    ["no list", () => writeSafetensors(file, {} as Wrong), /a list of tensors for tensors/],
+    ["null for a list", () => writeSafetensors(file, null as Wrong), /a list of tensors for tensors/],
+    ["null for a tensor", () => writeSafetensors(file, [null as Wrong]), /for a tensor, but received null/],
+    ["openShared", () => openShared(null as Wrong), /for shared, but received null/],
+    ["decodeBf16", () => decodeBf16(undefined as Wrong), /a Uint16Array for bits, but received undefined/],
+    ["decodeF16", () => decodeF16([1] as Wrong), /a Uint16Array for bits/],
+  ]);
+});
+
+test("waitForRefCount", async () => {
   const owner = await startOwner();
-  await owner.load("m", { a: Uint8Array.of(1) }, { writable: true });
-  const weights = await attach("m", { socket: owner.socket });
-  const tensor = weights.tensor("a");
-  const writes = [() => tensor.write(5 as never), () => tensor.write(Buffer.alloc(2))];
-  // Not thrown.
-  for (const write of writes) expect(write().catch((error) => error.code)).toBeInstanceOf(Promise);
-  for (const write of writes) await expect(write()).rejects.toThrow(coded("INVALID_ARGUMENT"));
-  await expect(tensor.write(Buffer.alloc(1))).rejects.toThrow(coded("READ_ONLY"));
-  await weights.release();
+  const version = await owner.load("llm", someTensors());
+  const { catalog } = version as unknown as { catalog: EventEmitter };
+  const listeners = () => ["count", "freed"].map((event) => catalog.listenerCount(event));
+  const before = listeners();
+  await refusesAll([
+    ["condition", () => version.waitForRefCount(5 as Wrong), /a function for condition, but received 5/],
+    ["signal", () => version.waitForRefCount(() => true, signal), noSignal],
+  ]);
+  const broken = new Error("broken");
+  const fails = version.waitForRefCount((count) => {
+    if (count > 0) throw broken;
+    return false;
+  });
+  const refused = expect(fails).rejects.toBe(broken);
+  await (await attach("llm", { socket: owner.socket })).release();
+  await refused;
+  expect(listeners()).toEqual(before);
 });
 
-test("a checksum is in lower case", async () => {
-  const checksum = "AB".repeat(16);
-  await expect(attach("m", { checksum })).rejects.toThrow(
-    invalid("32 lower-case hex characters for checksum"),
-  );
-});
-
-test("allowUids is what is named", async () => {
-  for (const allowUids of [[-1], [1.5], ["root"], [2 ** 32], 1000, null]) {
-    const listening = Owner.listen({ socket: newSocket(folder), allowUids: allowUids as number[] });
-    await expect(listening).rejects.toThrow(
-      invalid("user ids (integers from 0 to 4294967294) for allowUids"),
-    );
-  }
-});
-
-test("a tensor from memory that does not fit says why", async () => {
+test("what no successor could read is not written down, and its memory is given back", async () => {
   const owner = await startOwner();
-  const load = (dtype: "F4" | "F6_E2M3" | "F64", shape: number[]) =>
-    owner.load("m", { t: { dtype, shape, data: new Uint8Array(8) } });
-  await expect(load("F4", [3])).rejects.toThrow(
-    invalid(/F4 of shape \[3\] does not end at a byte: its elements come by 2$/),
-  );
-  await expect(load("F6_E2M3", [2])).rejects.toThrow(invalid("come by 4"));
-  await expect(load("F64", [2 ** 40, 2 ** 40])).rejects.toThrow(invalid("larger than JavaScript can count"));
-  await expect(load("F64", [2 ** 52])).rejects.toThrow(invalid("larger than JavaScript can count"));
-  await expect(load("F64", [2])).rejects.toThrow(invalid("has 16 bytes, but its data has 8"));
-});
-
-test("nothing is written where there is no path", async () => {
-  const before = readdirSync(".");
-  for (const file of [5, "", "a\0b", undefined]) {
-    await expect(writeSafetensors(file as string, [])).rejects.toThrow(
-      invalid("the path of a file for path"),
-    );
-  }
-  expect(readdirSync(".")).toEqual(before);
-});
-
-test("a checkpoint that cannot be reached says what to look at", async () => {
-  const index = path.join(folder, "model.safetensors.index.json");
-  writeFileSync(index, JSON.stringify({ weight_map: {} }));
-  await expect(openCheckpoint(index)).rejects.toThrow("weight_map is empty: it must map tensor names");
-  await expect(openCheckpoint(path.join(index, "below.json"))).rejects.toThrow(
-    "(ENOTDIR). Something on the way to it is no folder: check the path.",
-  );
-  const link = path.join(folder, "circle.json");
-  symlinkSync(link, link);
-  await expect(openCheckpoint(link)).rejects.toThrow(
-    "(ELOOP). Its symbolic links go round in a circle: check where they lead.",
-  );
+  const before = await owner.load("llm", someTensors(1));
+  const { catalog } = owner as unknown as { catalog: { publish(...args: unknown[]): unknown } };
+  const publish = catalog.publish.bind(catalog);
+  let slabs: { fd: { fd: number } }[] = [];
+  catalog.publish = (facts, sharing, loaded) => {
+    slabs = (loaded as { slabs: typeof slabs }).slabs;
+    return publish({ ...(facts as object), source: 5 }, sharing, loaded);
+  };
+  await expect(owner.load("llm", someTensors(2), { sharing: "vmm" })).rejects.toEqual(coded("PROTOCOL"));
+  expect(slabs.map(({ fd }) => fd.fd)).toEqual([-1]);
+  catalog.publish = publish;
+  expect(owner.versions()).toEqual([before]);
+  // Nothing of it comes out with what is written next.
+  const after = await owner.load("llm", someTensors(3), { sharing: "vmm" });
+  const state = await readJournal(journalPath(owner.socket));
+  expect([...state!.versions.keys()]).toContain(after.id);
 });

@@ -44,6 +44,21 @@ test("what there is already cannot be sent: the standby is disconnected with the
   expect(fail.mock.calls).toEqual([[limit]]);
 });
 
+test("whoever is sent memory is known to the journal as its keeper by then", async () => {
+  const { parts, publish, connection, source } = setUp();
+  const written: string[] = [];
+  parts.log.subscribe((changes) => written.push(...changes.map(({ op }) => op)));
+  vi.mocked(connection.notify).mockImplementation((type) => void written.push(type));
+  publish(1);
+  written.length = 0;
+  source.open(1, connection, "standby");
+  await settled();
+  publish(2);
+  await settled();
+  const order = written.filter((what) => what === "keeperAdded" || what === "mirrorMemory");
+  expect(order).toEqual(["keeperAdded", "mirrorMemory", "keeperAdded", "mirrorMemory"]);
+});
+
 test("a version that cannot be sent is published all the same, and everybody else hears of it", async () => {
   const { parts, publish, connection, fail, source } = setUp();
   source.open(1, connection, "standby");

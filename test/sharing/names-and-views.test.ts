@@ -22,13 +22,16 @@ test("a set's name has up to 256 characters, at both ends", async () => {
 test("an attach to what is not there says what there is, and what to do", async () => {
   const owner = await startOwner();
   const { socket } = owner;
-  await expect(attach("llm", { socket })).rejects.toThrow(/It has none yet\. Load it there/);
+  await expect(attach("llm", { socket })).rejects.toThrow(
+    /: it was never published there, or was withdrawn\. It has none\. Load it there/,
+  );
   await owner.load("llm", tensors);
   await expect(attach("llama", { socket })).rejects.toThrow(/It has "llm"\. Load it there/);
   await expect(attach("llm", { socket, version: "0".repeat(32) })).rejects.toThrow(/to the current one/);
   const weights = await attach("llm", { socket });
   await owner.retire("llm");
-  await expect(attach("llm", { socket })).rejects.toThrow(/has no weight set "llm"\. It has none yet\./);
+  await expect(attach("llm", { socket })).rejects.toThrow(/or was withdrawn\. It has none\./);
+  await expect(attach("llm", { socket })).rejects.toThrow(coded("NO_SET"));
   await weights.release();
 });
 

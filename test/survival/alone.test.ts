@@ -3,8 +3,9 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import path from "node:path";
 import { createInterface } from "node:readline";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { attach, Owner } from "../../dist/lib/index.js";
+import { MirrorSource } from "../../dist/lib/sharing/mirror-source.js";
 import { watchOwner } from "../helpers/leaks.js";
 import { folder, startOwner } from "../helpers/sharing.js";
 import { kill, rawClient, startMortal } from "../helpers/survival.js";
@@ -37,6 +38,45 @@ test.each(["close", "unref"])("after %s a standby ends by itself", async (what) 
   const { line, ended } = start("standby", owner.socket, what);
   expect(await line()).toBe("standing by");
   expect(await ended).toEqual([0, null]);
+});
+
+test("a standby waits for what it is sent unasked", async () => {
+  const owner = await startOwner();
+  await owner.load("set", { w: new Float32Array(4) });
+  const sending = MirrorSource.prototype as unknown as { sendMemory(...args: unknown[]): void };
+  const { sendMemory } = sending;
+  const held = new Promise<() => void>((resolve) => {
+    vi.spyOn(sending, "sendMemory").mockImplementationOnce(function (this: unknown, ...args) {
+      resolve(() => sendMemory.apply(this, args));
+    });
+  });
+  const { child, line, ended } = start("standby", owner.socket, "close");
+  const send = await held;
+  child.kill("SIGUSR2");
+  expect(await line()).toBe("still here");
+  send();
+  expect(await line()).toBe("standing by");
+  expect(await ended).toEqual([0, null]);
+});
+
+test("who waits for a lock waits on when the owner is killed", async () => {
+  const mortal = await startMortal();
+  const { socket } = mortal;
+  await mortal.load("set", { w: new Float32Array(4) }, { writable: true });
+  const weights = await attach("set", { socket });
+  const lock = await weights.lock("L");
+  const { child, line, ended } = start("locker", socket);
+  expect(await line()).toBe("waiting");
+  await kill(mortal.child);
+  expect(await line()).toBe("owner lost");
+  child.kill("SIGUSR2");
+  expect(await line()).toBe("still here");
+  const next = await startMortal(socket);
+  await next.child.event("recovered");
+  await lock.release();
+  expect(await line()).toBe("granted");
+  expect(await ended).toEqual([0, null]);
+  await weights.release();
 });
 
 test("an owner hears that it was handed over, and ends", async () => {
@@ -75,6 +115,19 @@ test("an owner whose successor is gone half way goes on", async () => {
   successor.close();
   await (await attach("set", { socket })).release();
   child.kill("SIGTERM");
+  expect(await line()).toBe("closed");
+  expect(await ended).toEqual([0, null]);
+});
+
+test("an owner that does not keep its process does so while it closes", async () => {
+  const socket = newSocket(folder);
+  const { child, line, ended } = start("unref'd owner", socket);
+  expect(await line()).toBe("serving");
+  const weights = await attach("set", { socket });
+  expect(await line()).toBe("closing");
+  child.kill("SIGUSR2");
+  expect(await line()).toBe("still here");
+  await weights.release();
   expect(await line()).toBe("closed");
   expect(await ended).toEqual([0, null]);
 });
