@@ -1,4 +1,4 @@
-import { CudaIpcError, checkSignal } from "../errors.js";
+import { CudaIpcError } from "../errors.js";
 import { type NativeFd, type NativeFileLock, native } from "../native.js";
 import { activatedListener, chosen, type Foundation, inherit } from "./foundation.js";
 import { receiveHandover } from "./handover-receive.js";
@@ -98,9 +98,8 @@ export async function beginHandedOver<Owner>(
   options: OwnerOptions & { signal?: AbortSignal },
   prepare: (foundation: Foundation, options: OwnerOptions) => PreparedOwner<Owner>,
 ): Promise<Owner> {
-  const signal = checkSignal(options.signal);
   const { socket, mode, manager, driver } = chosen(options, ["signal"]);
-  const handover = await receiveHandover(socket, { signal }).catch((error) => {
+  const handover = await receiveHandover(socket, { signal: options.signal }).catch((error) => {
     driver.close();
     throw error;
   });

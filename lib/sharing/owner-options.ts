@@ -67,8 +67,12 @@ const limitNames = optionNames<LedgerLimits & LockLimits & { connections: number
 });
 
 /** Refuses unknown names, and wrong limits; `further` are the names of one way to become an owner. */
-export function checkOwnerOptions(options: OwnerOptions, further: readonly string[] = []): void {
+export function checkOwnerOptions(
+  options: OwnerOptions & { signal?: AbortSignal },
+  further: readonly string[] = [],
+): void {
   checkOptions(options, [...ownerOptions, ...further]);
+  checkSignal(options.signal);
   if (options.limits !== undefined) checkLimits(options.limits);
 }
 
