@@ -29,6 +29,7 @@ function run<T>(program: string, env: NodeJS.ProcessEnv = {}): T {
 
 test.each([
   ["attaching", "await rehearse();"],
+  ["launching", `await require("./dist/lib/cuda/rehearsal.js").rehearseLaunch();`],
   [
     "serving",
     `await require("./dist/lib/sharing/owner-rehearsal.js").rehearseServing(new AbortController().signal);`,
