@@ -6,13 +6,14 @@ import { protocolVersion } from "../wire/limits.js";
 import { encodeManifest } from "../wire/manifest-file.js";
 import type { Body, ClientMessage, OwnerMessages } from "../wire/messages.js";
 import { attachRequest } from "./attach-options.js";
+import { compileRest } from "./compile-rest.js";
 import { randomId } from "./ids.js";
 import { loadLater } from "./later.js";
 import { type AttachAddon, clientOf, forgetClient } from "./owner-client.js";
 import { software } from "./software.js";
 
 /** V8 notes what kinds of values come where, and makes use of that, only after a function has been called some times. */
-const times = 12;
+const times = 32;
 
 /**
  * Attaches and releases some times over a real socket, with an owner that is played and nothing to map. A function is
@@ -34,6 +35,7 @@ export async function rehearse(over: () => boolean = () => false, rounds = times
   } finally {
     manifest.close();
   }
+  compileRest();
 }
 
 /** The program's, between two pieces of work. It never comes where there is nothing left to do: no process stays for this. */

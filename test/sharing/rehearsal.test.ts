@@ -83,7 +83,7 @@ test("both may go on beside each other, and each to its end", () => {
       await Promise.all([rehearse(), rehearseServing(new AbortController().signal)]);
       clearInterval(stay);
       return [outcomes.length, ...new Set(outcomes)];`),
-  ).toEqual([24, "attached"]);
+  ).toEqual([32 + 12, "attached"]);
 });
 
 test("it takes place once there is a turn for it, unless somebody has attached by then", () => {
