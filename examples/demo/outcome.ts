@@ -82,6 +82,10 @@ function memoryFaults({ driver, modelBytes, workers, deviceMemory }: Outcome): s
     );
   }
   const left = afterCloseBytes - beforeBytes;
-  if (!(Math.abs(left) <= mayBeLeft)) faults.push(`Device memory in use is ${left} bytes over before.`);
+  if (!(Math.abs(left) <= mayBeLeft)) {
+    faults.push(
+      `Device memory in use is ${left} bytes over before: not given back, or another process's on the same GPU.`,
+    );
+  }
   return faults;
 }
