@@ -546,7 +546,10 @@ export interface NativeAddon {
    * not pay for. Not where the context comes up for a mapping.
    */
   rehearseMappings(): void;
-  /** Has what is granted on a channel of a client opened early. To be called before `startChannel`. */
+  /**
+   * Has what is granted on a channel of a client opened early, from now on: what arrives is kept for `startChannel`, which
+   * is to be called later.
+   */
   watchGrants(channel: NativeChannel): NativeGrants;
   /** For tests and metrics: what the process-wide table holds. */
   mappingStatistics(): { mappings: number; references: number };

@@ -3,7 +3,6 @@ import { closeAll, type Mappable } from "../wire/ahead.js";
 import type { ReplyTo } from "../wire/client.js";
 import { attachSteps } from "./attach-steps.js";
 import type { Attachment } from "./attachment.js";
-import { randomId } from "./ids.js";
 import { type AttachedOpener, openAttached } from "./open-attached.js";
 
 /** What an attempt has of its client. */
@@ -20,7 +19,6 @@ export interface AttemptContext {
  * may be of another version.
  */
 export class AttachAttempt {
-  readonly lease = randomId();
   private opening: Promise<Attachment> | undefined;
   /** One version as a rule: another too where the request went again on another line. */
   private readonly borrowed = new Set<string>();
@@ -29,6 +27,7 @@ export class AttachAttempt {
   private patient = true;
 
   constructor(
+    private readonly lease: string,
     private readonly access: Access,
     private readonly context: AttemptContext,
   ) {}

@@ -29,10 +29,21 @@ export interface AttachRequest {
 /** A reply, and the line on which it came: what it grants is known to that line's owner as long as the line stands. */
 type Granted<K extends RequestType> = ReplyTo<K> & { line: ClientConnection };
 
+/** A lease to be asked for. */
+interface NewLease {
+  lease: string;
+  /** Whether its memory may come ahead. */
+  ahead: boolean;
+  /** Whether it has been asked for, on a line made for that. */
+  asked: boolean;
+}
+
 /** Limits of a request, and who is told of its reply at once. */
 interface Asking<K extends RequestType>
   extends RequestLimits,
     Pick<ClientRequestOptions<K>, "onReply" | "onAhead"> {
+  /** The request is on its way. */
+  asked?: boolean;
   /** Of a failed request for a lease: lets go of what came ahead. */
   undo?(): Promise<void> | undefined;
   /** Whether what came ahead is on loan: the owner keeps it until the lease is released. */
@@ -124,9 +135,13 @@ export class OwnerClient implements LeaseService {
 
   /** Waits for the next owner where one has died. */
   attach(request: AttachRequest, limits: RequestLimits): Promise<Weights> {
-    // The owner accepts while the request is made here.
-    this.link.openNow();
-    return this.patiently(limits, (left) => this.attachNow(request, left));
+    // The owner answers while the attempt is made here.
+    let first: NewLease | undefined = this.askFirst(request);
+    return this.patiently(limits, (left) => {
+      const lease = first;
+      first = undefined;
+      return this.attachNow(request, left, lease);
+    });
   }
 
   retain(attachment: Attachment, access: Access): Promise<Weights> {
@@ -169,17 +184,32 @@ export class OwnerClient implements LeaseService {
     });
   }
 
-  private async attachNow(request: AttachRequest, limits: RequestLimits, ahead = true): Promise<Weights> {
+  /** Has the request go out before anything is made for its answer, where there is no line yet. */
+  private askFirst(request: AttachRequest): NewLease {
+    const lease = randomId();
+    if (this.link.started) return { lease, ahead: true, asked: false };
+    this.bequest.add(lease);
+    const asked = this.link.openAsking({ ...request, lease });
+    if (!asked) this.bequest.delete(lease);
+
+    return { lease, ahead: true, asked };
+  }
+
+  private async attachNow(
+    request: AttachRequest,
+    limits: RequestLimits,
+    { lease, ahead, asked }: NewLease = { lease: randomId(), ahead: true, asked: false },
+  ): Promise<Weights> {
     const left = countdown(limits);
-    const attempt = new AttachAttempt(request.access, {
+    const attempt = new AttachAttempt(lease, request.access, {
       addon: this.addon,
-      onGranted: (lease) => this.granted.add(lease),
-      onEnd: (lease) => this.end(lease),
+      onGranted: (id) => this.granted.add(id),
+      onEnd: (id) => this.end(id),
     });
-    const { lease, onReply, onAhead } = attempt;
+    const { onReply, onAhead } = attempt;
     const asking: Asking<"attach"> = {
       ...left(),
-      ...{ onReply, ...(ahead && { onAhead }) },
+      ...{ asked, onReply, ...(ahead && { onAhead }) },
       undo: () => attempt.undo(),
       borrows: () => attempt.borrows,
     };
@@ -194,7 +224,7 @@ export class OwnerClient implements LeaseService {
       this.giveBack(lease, undone);
       await undone;
       // With nothing ahead: however fast versions follow one another, it gets one.
-      return this.attachNow(request, left(), false);
+      return this.attachNow(request, left(), { lease: randomId(), ahead: false, asked: false });
     }
     return this.hold(await attempt.attachment(limits.signal), request.access, line);
   }
@@ -280,18 +310,18 @@ export class OwnerClient implements LeaseService {
     asking: Asking<K>,
     lease?: string,
   ): Promise<Granted<K>> {
-    const { signal, onReply, onAhead } = asking;
+    const { signal, asked = false, onReply, onAhead } = asking;
     const left = countdown(asking);
     return this.link.whileNeeded(async () => {
       const before = this.held.size === 0 ? this.link.open : undefined;
       const lingering = before?.greeted ? before : undefined;
       const line = this.link.openNow() ?? (await withLimits(this.link.connect(), left(), unreachable));
-      attachSteps.tell?.("connected");
+      if (!asked) attachSteps.tell?.("connected");
       if (lease !== undefined) this.bequest.add(lease);
       try {
         const options = { signal, timeoutMs: left().timeout, onReply, onAhead };
         const reply = line.request(type, body as never, options);
-        attachSteps.tell?.("asked");
+        if (!asked) attachSteps.tell?.("asked");
         return { ...(await reply), line };
       } catch (error) {
         const undone = lease === undefined ? undefined : both(asking.undo?.(), line.undo(lease));

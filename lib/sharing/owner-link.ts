@@ -1,9 +1,10 @@
 import { existsSync } from "node:fs";
 import type { CudaIpcError } from "../errors.js";
-import type { NativeAddon, NativeChannel } from "../native.js";
-import { ClientConnection, helloMessage } from "../wire/client.js";
+import type { NativeAddon, NativeChannel, NativeGrants } from "../native.js";
+import { type AttachBody, askFirst, ClientConnection, helloMessage } from "../wire/client.js";
 import type { EncodedMessage } from "../wire/encode.js";
 import type { EventType, OwnerMessages, RequestMessage } from "../wire/messages.js";
+import { attachSteps } from "./attach-steps.js";
 import { retryDelays } from "./patience.js";
 import { journalPath } from "./socket-path.js";
 import { software } from "./software.js";
@@ -94,9 +95,32 @@ export class OwnerLink {
     if (this.line !== undefined || this.dialing !== undefined) return this.line;
     try {
       const channel = this.dialer.tryConnect(this.socket);
-      return channel && this.begin(channel);
+      return channel && this.begin(channel, this.dialer.watchGrants(channel));
     } catch {
       return undefined;
+    }
+  }
+
+  /**
+   * Makes a line with the request for a lease on it, for whoever requests the same of it in this turn. False where there
+   * is a line, or none could be made without waiting, or the request could not be sent.
+   */
+  openAsking(body: AttachBody): boolean {
+    if (this.started) return false;
+    let channel: NativeChannel | undefined;
+    try {
+      channel = this.dialer.tryConnect(this.socket);
+      if (channel === undefined) return false;
+      attachSteps.tell?.("connected");
+      const grants = this.dialer.watchGrants(channel);
+      const hello = helloOn(this.dialer.chosenProvider());
+      const asked = askFirst({ channel, grants, hello }, body);
+      attachSteps.tell?.("asked");
+      this.begin(channel, grants, asked);
+      return true;
+    } catch {
+      channel?.close();
+      return false;
     }
   }
 
@@ -136,14 +160,20 @@ export class OwnerLink {
   }
 
   private async dial(): Promise<ClientConnection> {
-    return this.begin(await this.dialer.connect(this.socket));
+    const channel = await this.dialer.connect(this.socket);
+    return this.begin(channel, this.dialer.watchGrants(channel));
   }
 
-  private begin(channel: NativeChannel): ClientConnection {
+  private begin(
+    channel: NativeChannel,
+    grants: NativeGrants,
+    asked?: RequestMessage<"attach">,
+  ): ClientConnection {
     const line: ClientConnection = new ClientConnection({
       channel,
       start: this.dialer.startChannel,
-      grants: this.dialer.watchGrants(channel),
+      grants,
+      asked,
       hello: helloOn(this.dialer.chosenProvider()),
       onEvent: (event) => this.options.onEvent(event),
       onLate: (request) => this.options.onLate(request),

@@ -3,7 +3,7 @@ import type { NativeChannel, NativeFd, NativeGrants } from "../native.js";
 import { AwaitedAhead, type Mappable, type OnAhead, slabMisfit } from "./ahead.js";
 import { clientChecks, ownerChecks } from "./check.js";
 import { Connection, type StartChannel } from "./connection.js";
-import type { EncodedMessage } from "./encode.js";
+import { type EncodedMessage, encodeFrame } from "./encode.js";
 import { protocolVersion } from "./limits.js";
 import type {
   Body,
@@ -42,6 +42,24 @@ export function helloMessage(hello: Hello): EncodedMessage {
   return clientChecks.encoded({ type: "hello", protocol: [protocolVersion], ...hello } as { type: string });
 }
 
+/** What an attach asks for, under which lease. */
+export type AttachBody = Omit<Body<RequestMessage<"attach">>, "id" | "ahead">;
+
+/**
+ * Says hello on a new channel, and asks for a lease whose memory may come ahead, before anything is made that waits for
+ * the answer: the owner is at work meanwhile. Throws what `NativeChannel.send` throws.
+ */
+export function askFirst(
+  { channel, grants, hello }: { channel: NativeChannel; grants: NativeGrants; hello: EncodedMessage },
+  body: AttachBody,
+): RequestMessage<"attach"> {
+  const asked: RequestMessage<"attach"> = { fds: 0, type: "attach", id: 1, ...body, ahead: true };
+  clientChecks.check(asked);
+  grants.expect(asked.lease, asked.access, true);
+  channel.send(Buffer.concat([hello.frame, encodeFrame(asked)]));
+  return asked;
+}
+
 const farewell = clientChecks.encoded({ type: "farewell" });
 
 export interface ClientOptions {
@@ -50,6 +68,8 @@ export interface ClientOptions {
   /** Of the channel. Whoever expects a grant is to end that: by `undo` where the request has failed. */
   grants?: NativeGrants;
   hello: Hello | EncodedMessage;
+  /** Has been sent already, behind the hello: see `askFirst`. It is the first request that is made here. */
+  asked?: RequestMessage<"attach">;
   /** The callee owns the descriptors. */
   onEvent?(event: OwnerMessages[EventType], fds: NativeFd[]): void;
   /** A request was granted after it had been given up: a lease it made is to be released. */
@@ -77,7 +97,7 @@ export class ClientConnection {
   private farewell: CudaIpcError | undefined;
 
   constructor(private readonly options: ClientOptions) {
-    const { channel, start, hello, maxQueuedBytes, saysFarewell } = options;
+    const { channel, start, hello, asked, maxQueuedBytes, saysFarewell } = options;
     this.pending = new PendingRequests((request, reply) =>
       queueMicrotask(() => options.onLate?.(request, reply)),
     );
@@ -93,12 +113,13 @@ export class ClientConnection {
       incoming: ownerChecks,
       outgoing: clientChecks,
       maxQueuedBytes,
-      speaksFirst: true,
+      speaksFirst: asked === undefined ? "here" : "already",
       lastWords: saysFarewell ? farewell : undefined,
       onMessage: (message, fds) => this.receive(message as OwnerMessage, fds),
       onClose: (error) => this.ended(error),
     });
-    this.connection.sendEncoded("frame" in hello ? hello : helloMessage(hello));
+    if (asked !== undefined) this.pending.number();
+    else this.connection.sendEncoded("frame" in hello ? hello : helloMessage(hello));
     this.keepAlive();
   }
 
@@ -119,16 +140,21 @@ export class ClientConnection {
   ): Promise<ReplyTo<K>> {
     const ahead = onAhead !== undefined && this.awaited === undefined;
     let awaited: AwaitedAhead | undefined;
-    const make = (id: number) =>
-      ({ type, id, ...body, ...(ahead && { ahead }) }) as unknown as RequestMessage;
-    const send = (request: RequestMessage) => {
+    const { asked } = this.options;
+    // Others name the lease, too.
+    const sent = type === "attach" && asked?.lease === (body as Partial<typeof asked>)?.lease;
+    const request = sent
+      ? asked!
+      : ({ type, id: this.pending.number(), ...body, ...(ahead && { ahead }) } as unknown as RequestMessage);
+    const send = () => {
       if (this.closed) throw this.farewell ?? lost(undefined);
       if (ahead) this.awaited = awaited = new AwaitedAhead(request.id, onAhead);
+      if (sent) return;
       if (request.type === "attach") this.options.grants?.expect(request.lease, request.access, ahead);
       this.connection.send(request, fds);
     };
     const reply = this.pending.add(
-      make,
+      request,
       send,
       options,
       onReply as ((reply: Reply<ReplyMessage>) => void) | undefined,

@@ -23,9 +23,9 @@ export interface ConnectionOptions {
   maxFrameBytes?: number;
   /**
    * This side speaks first: its first message goes in one piece with what is sent in the same turn, and the channel is
-   * started when the peer has been given that to do.
+   * started when the peer has been given that to do. Or "already", on the channel: that is started in the turn's end.
    */
-  speaksFirst?: boolean;
+  speaksFirst?: "here" | "already";
   /** What the channel says for this side, from its first message on, if its thread ends before the connection. */
   lastWords?: EncodedMessage;
 }
@@ -62,7 +62,8 @@ export class Connection {
     this.channel = options.channel;
     this.decoder = new FrameDecoder(options.maxFrameBytes ?? maxFrameBytes);
     this.maxQueuedBytes = options.maxQueuedBytes ?? 2 * maxFrameBytes;
-    if (!options.speaksFirst) this.start();
+    if (options.speaksFirst === undefined) this.start();
+    else if (options.speaksFirst === "already") queueMicrotask(() => this.begin());
   }
 
   get closed(): boolean {

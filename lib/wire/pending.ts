@@ -29,7 +29,7 @@ interface Pending<Request, R> {
 }
 
 /** Which request a reply belongs to. A request that was given up is remembered until its reply has come. */
-export class PendingRequests<Request, R extends Reply<unknown>> {
+export class PendingRequests<Request extends { id: number }, R extends Reply<unknown>> {
   private readonly waiting = new Map<number, Pending<Request, R>>();
   private readonly abandoned = new Map<number, Request>();
   private nextId = 1;
@@ -43,12 +43,17 @@ export class PendingRequests<Request, R extends Reply<unknown>> {
     return false;
   }
 
+  /** A number that no other request has. */
+  number(): number {
+    return this.nextId++;
+  }
+
   /**
-   * Calls `send` with a new number; what it throws rejects the request. `onReply` is told of the reply at once, and
-   * not in a later turn of the promise.
+   * Calls `send`; what it throws rejects the request. `onReply` is told of the reply at once, and not in a later turn of
+   * the promise.
    */
   add(
-    make: (id: number) => Request,
+    request: Request,
     send: (request: Request) => void,
     options: RequestOptions = {},
     onReply?: (reply: R) => void,
@@ -56,8 +61,7 @@ export class PendingRequests<Request, R extends Reply<unknown>> {
     return new Promise<R>((settle, reject) => {
       const { signal, timeoutMs, background = false } = options;
       signal?.throwIfAborted();
-      const id = this.nextId++;
-      const request = make(id);
+      const { id } = request;
       const abort = () => this.abandon(id, signal!.reason);
       let timer: NodeJS.Timeout | undefined;
       const stop = () => {

@@ -79,7 +79,7 @@ class NativeGrants : public LiveWrap<NativeGrants> {
 Napi::Value watch_grants(const Napi::CallbackInfo& info) {
   NativeGrants* const self = NativeGrants::make(info.Env());
   const Napi::Value value = self->Value();
-  unwrap_channel(info[0]).observe(self->openings());
+  unwrap_channel(info[0]).attend(self->openings());
   return value;
 }
 

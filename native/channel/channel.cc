@@ -16,26 +16,17 @@ constexpr std::chrono::milliseconds kRetryDelay(5);
 
 }  // namespace
 
-void Channel::observe(std::shared_ptr<ChannelObserver> observer) {
-  std::lock_guard<std::mutex> lock(mutex_);
-  set_observer(std::move(observer));
-}
-
 void Channel::attend(std::shared_ptr<ChannelObserver> observer) {
   std::lock_guard<std::mutex> lock(mutex_);
-  set_observer(std::move(observer));
-  attended_ = true;
-  // Who connects speaks at once, as a rule.
-  if (wants_input()) receive();
-  settle();
-}
-
-void Channel::set_observer(std::shared_ptr<ChannelObserver> observer) {
   if (started_ || attended_)
     throw Error("ERR_CUDA_IPC_INVALID_STATE",
                 "This channel has been started already: what has arrived before cannot be seen any more");
   observer_ = std::move(observer);
   if (observer_) observer_->meets(peer_.process);
+  attended_ = true;
+  // Who connects speaks at once, as a rule.
+  if (wants_input()) receive();
+  settle();
 }
 
 std::shared_ptr<ChannelObserver> Channel::observer() {

@@ -50,10 +50,8 @@ class Channel final : public Pollable, public std::enable_shared_from_this<Chann
   // asked for.
   Channel(Fd socket, Peer peer) : peer_(std::move(peer)), socket_(std::move(socket)) {}
 
-  // To be called before start(), and not after attend(). Throws Error (ERR_CUDA_IPC_INVALID_STATE).
-  void observe(std::shared_ptr<ChannelObserver> observer);
-  // The same, and begins reading for the observer: what arrives is kept, as much as is for a slow event loop,
-  // and delivered after start().
+  // Begins reading for the observer: what arrives is kept, as much as is for a slow event loop, and delivered
+  // after start(). To be called before that, and once. Throws Error (ERR_CUDA_IPC_INVALID_STATE).
   void attend(std::shared_ptr<ChannelObserver> observer);
   std::shared_ptr<ChannelObserver> observer();
   // Begins reading. `wake` is called from any thread, never under a lock, when there may be something for
@@ -93,7 +91,6 @@ class Channel final : public Pollable, public std::enable_shared_from_this<Chann
 
  private:
   // All of these under the lock.
-  void set_observer(std::shared_ptr<ChannelObserver> observer);
   bool answer(const uint8_t* bytes, size_t size, const std::vector<int>& fds);
   bool closed_unstarted() const { return closed_ && !started_; }
   void complete_peer();

@@ -72,6 +72,16 @@ serve({
   async attach(name, options) {
     return keep(await attach(name, options));
   },
+  /** Attaches, and sees and hears nothing until the memory is mapped. How many mappings there are then. */
+  async attachStandingStill(name, options) {
+    const attaching = attach(name, options);
+    const nobody = new Int32Array(new SharedArrayBuffer(4));
+    const mapped = () => native.mappingStatistics().references;
+    for (let waits = 0; waits < 1000 && mapped() === 0; waits++) Atomics.wait(nobody, 0, 0, 5);
+    const found = mapped();
+    keep(await attaching);
+    return found;
+  },
   async attachThenRelease(name, options) {
     const weights = await attach(name, options);
     await weights.release();

@@ -11,7 +11,7 @@ import { type Child, startChild } from "../helpers/child.js";
 import { beforeGrant } from "../helpers/granting.js";
 import { inspect } from "../helpers/inspect.js";
 import { expectMemoryBack, freeMemory } from "../helpers/memory.js";
-import { block, MIB, sharings, someTensors, startOwner } from "../helpers/sharing.js";
+import { block, MIB, sharings, someTensors, startOwner, startWorker } from "../helpers/sharing.js";
 
 type Messages = { type: string; version?: { id: string }; ahead?: boolean; slabs?: object[]; fds: number }[];
 
@@ -147,6 +147,15 @@ describe.each(sharings)("%s", (sharing) => {
       mappings: 0,
       references: 0,
     });
+  });
+
+  test("it is mapped while the worker's own thread does something else", async () => {
+    const owner = await startOwner();
+    const version = await owner.load("llm", someTensors(), { sharing });
+    const worker = await startWorker();
+    await worker.call("memory");
+    expect(await worker.call("attachStandingStill", "llm", { socket: owner.socket })).toBe(1);
+    expect(version.refCount).toBe(1);
   });
 
   test("a refusal leaves nothing of what came ahead", async () => {
