@@ -1,7 +1,9 @@
 // What a process does while it waits for CUDA, so that its first attach finds compiled code.
-import { execFileSync } from "node:child_process";
+import { execFile, execFileSync } from "node:child_process";
 import path from "node:path";
+import { promisify } from "node:util";
 import { expect, test } from "vitest";
+import { someTensors, startOwner } from "../helpers/sharing.js";
 import { temporaryFolder } from "../helpers/temporary.js";
 
 const folder = temporaryFolder();
@@ -64,6 +66,38 @@ test("in that time all is loaded that a first attach without it leaves to later"
       for (const load of Object.values(require("./dist/lib/sharing/later.js").later)) load();
       return Object.keys(require.cache).filter((file) => !loaded.has(file));`),
   ).toEqual([]);
+});
+
+test("it leaves no batch of what V8 compiles to be completed by an attach", async () => {
+  const owner = await startOwner();
+  await owner.load("llm", someTensors());
+  const program = `
+    const { writeSync } = require("node:fs");
+    const { attach, cudaMemGetInfo } = require("./dist/lib/index.js");
+    (async () => {
+      const stay = setInterval(() => {}, 1000);
+      await cudaMemGetInfo({ device: 0 });
+      await require("./dist/lib/sharing/attach.js").rehearsed;
+      clearInterval(stay);
+      writeSync(1, "attaching\\n");
+      const weights = await attach("llm", { socket: process.argv[1] });
+      writeSync(1, "attached\\n");
+      await weights.release();
+    })();`;
+  const flag = "--trace-baseline-batch-compilation";
+  const { stdout } = await promisify(execFile)(process.execPath, [flag, "-e", program, owner.socket], {
+    cwd: root,
+    maxBuffer: 1 << 24,
+    timeout: 20_000,
+  });
+  const [before, during] = stdout.split("attaching\n");
+  const compiling = "Compiling current batch";
+  expect(during!.slice(0, during!.indexOf("attached"))).not.toContain(compiling);
+  // Whatever had come together by then: the last that was put to it is a batch by itself.
+  const lines = before!.split("\n");
+  const last = lines[lines.findLastIndex((line) => line.includes(compiling)) - 1];
+  const [, size, limit] = /size (\d+) .*\/(\d+)\)/.exec(last!)!;
+  expect(Number(size)).toBeGreaterThanOrEqual(Number(limit));
 });
 
 test("both may go on beside each other, and each to its end", () => {
