@@ -142,9 +142,10 @@ export class ClientConnection {
     let awaited: AwaitedAhead | undefined;
     const { asked } = this.options;
     // Others name the lease, too.
-    const sent = type === "attach" && asked?.lease === (body as Partial<typeof asked>)?.lease;
+    const sent =
+      asked !== undefined && type === asked.type && asked.lease === (body as Partial<AttachBody>).lease;
     const request = sent
-      ? asked!
+      ? asked
       : ({ type, id: this.pending.number(), ...body, ...(ahead && { ahead }) } as unknown as RequestMessage);
     const send = () => {
       if (this.closed) throw this.farewell ?? lost(undefined);
