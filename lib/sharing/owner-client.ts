@@ -136,7 +136,7 @@ export class OwnerClient implements LeaseService {
   /** Waits for the next owner where one has died. */
   attach(request: AttachRequest, limits: RequestLimits): Promise<Weights> {
     // The owner answers while the attempt is made here.
-    let first: NewLease | undefined = this.askFirst(request);
+    let first = limits.signal?.aborted ? undefined : this.askFirst(request);
     return this.patiently(limits, (left) => {
       const lease = first;
       first = undefined;

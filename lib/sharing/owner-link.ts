@@ -93,10 +93,12 @@ export class OwnerLink {
   /** The line that stands, or one that could be made without waiting. Without one `connect` says why, or makes it. */
   openNow(): ClientConnection | undefined {
     if (this.line !== undefined || this.dialing !== undefined) return this.line;
+    let channel: NativeChannel | undefined;
     try {
-      const channel = this.dialer.tryConnect(this.socket);
+      channel = this.dialer.tryConnect(this.socket);
       return channel && this.begin(channel, this.dialer.watchGrants(channel));
     } catch {
+      channel?.close();
       return undefined;
     }
   }

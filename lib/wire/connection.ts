@@ -63,7 +63,10 @@ export class Connection {
     this.decoder = new FrameDecoder(options.maxFrameBytes ?? maxFrameBytes);
     this.maxQueuedBytes = options.maxQueuedBytes ?? 2 * maxFrameBytes;
     if (options.speaksFirst === undefined) this.start();
-    else if (options.speaksFirst === "already") queueMicrotask(() => this.begin());
+    else if (options.speaksFirst === "already") {
+      this.leaveLastWords();
+      queueMicrotask(() => this.begin());
+    }
   }
 
   get closed(): boolean {
@@ -153,9 +156,13 @@ export class Connection {
     if (this.opening !== undefined) this.transmit(this.opening, []);
     this.opening = undefined;
     if (this.finished) return;
+    this.leaveLastWords();
+    this.start();
+  }
+
+  private leaveLastWords(): void {
     const { lastWords } = this.options;
     if (lastWords !== undefined) this.channel.lastWords(lastWords.frame);
-    this.start();
   }
 
   private transmit(frame: Buffer, fds: NativeFd[]): void {
