@@ -2,9 +2,10 @@
 import { randomBytes } from "node:crypto";
 import { mkdirSync } from "node:fs";
 import path from "node:path";
-import { afterEach, expect, test } from "vitest";
+import { afterEach, beforeAll, expect, test } from "vitest";
 import { attach, disconnect } from "../../dist/lib/index.js";
 import { type NativeChannel, type NativeFd, type NativeListener, native } from "../../dist/lib/native.js";
+import { rehearsed } from "../../dist/lib/sharing/attach.js";
 import { attachSteps } from "../../dist/lib/sharing/attach-steps.js";
 import { encodeFrame } from "../../dist/lib/wire/encode.js";
 import { FrameDecoder } from "../../dist/lib/wire/framing.js";
@@ -25,6 +26,9 @@ let line: NativeChannel;
 let fds: NativeFd[];
 const say = (message: object, fds: NativeFd[] = []) =>
   line.send(encodeFrame({ ...message, fds: fds.length }), fds);
+
+// Its attaches go through the same steps.
+beforeAll(() => rehearsed);
 
 afterEach(() => {
   line.close();
