@@ -10,6 +10,7 @@ export type { Placement } from "./loading/plan.js";
 export type { TensorInput, WeightsInput } from "./loading/source.js";
 export type { After } from "./sharing/after.js";
 export { type AttachOptions, attach } from "./sharing/attach.js";
+export { disconnect } from "./sharing/clients.js";
 export { type FollowedVersion, Following, type FollowOptions, follow } from "./sharing/following.js";
 export type { Holder, RefCount } from "./sharing/ledger-types.js";
 export { Lock, type LockOptions } from "./sharing/lock.js";
@@ -20,7 +21,6 @@ export {
   type OwnerOptions,
   type Recovery,
 } from "./sharing/owner.js";
-export { disconnect } from "./sharing/owner-client.js";
 export { type OwnerStatus, type OwnerStatusOptions, ownerStatus } from "./sharing/owner-status.js";
 export type { ServiceManagerOption } from "./sharing/service-manager/service-manager.js";
 export { defaultSocket } from "./sharing/socket-path.js";

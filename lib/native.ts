@@ -420,6 +420,17 @@ export interface NativeAddon {
   /** The same at once, as it can be as a rule; undefined while the owner's backlog is full. */
   tryConnect(socketPath: string): NativeChannel | undefined;
   /**
+   * The same, with a client's first words on their way before anything else is done: the frame of its hello, and the
+   * request for a lease whose memory may come ahead, as JSON. The channel is watched for that grant: see `watchGrants`.
+   */
+  ask(
+    socketPath: string,
+    hello: Uint8Array,
+    request: string,
+    lease: string,
+    access: Access,
+  ): { channel: NativeChannel; grants: NativeGrants } | undefined;
+  /**
    * When this environment has ended and let go of all that it had mapped, while its process lives on: says `opening` (the
    * frame of a hello) and the requests in the testament to the owner at that path, and to the next one there, until one
    * has answered all of them. They must be harmless when repeated. Given up where nobody listens and there is no file

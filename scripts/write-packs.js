@@ -60,7 +60,7 @@ function mapOf(name) {
 /** `names`: of all modules behind the entry. Gives the pack of each. */
 exports.writePacks = (names) => {
   const raw = names.filter((name) => name.startsWith("cuda/") && name !== "cuda/index.js");
-  const attach = closure(["sharing/attach.js", "sharing/owner-client.js"]);
+  const attach = closure(["sharing/attach.js", "sharing/clients.js"]);
   const worker = closure([...attach, ...raw, "cuda/rehearsal.js"]);
   const rest = names.filter((name) => !worker.includes(name) && !/(^|\/)index\.js$/.test(name)).sort();
   writePack("worker.pack.js", worker, { sure: attach });

@@ -12,6 +12,8 @@ export interface AttemptContext {
   onGranted(lease: string): void;
   /** Tells the owner that the lease has ended, when its memory is unmapped. */
   onEnd(lease: string): Promise<void>;
+  /** The memory is being mapped: the last one told of is what `attachment` gives, if it gives one. */
+  onOpening?(attachment: Attachment): void;
 }
 
 /**
@@ -84,7 +86,8 @@ export class AttachAttempt {
   private open(memory: Mappable, replaced?: Promise<void>): void {
     const { lease, access, context } = this;
     const onEnd = (id: string) => this.end(id);
-    const opened = openAttached(memory, { lease, access, onEnd }, context.addon);
+    const onOpening = (attachment: Attachment) => context.onOpening?.(attachment);
+    const opened = openAttached(memory, { lease, access, onEnd, onOpening }, context.addon);
     // What it replaces is gone by the time it is here, or is not.
     this.opening = replaced === undefined ? opened : opened.finally(() => replaced);
     this.opening.catch(() => {});

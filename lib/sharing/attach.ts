@@ -9,10 +9,10 @@ export type { AttachOptions };
 
 // What attaching takes is loaded by the first attach, which has started CUDA by then, or else in the first turn that
 // the program leaves to others: as a rule CUDA is coming up then. It is rehearsed there, too.
-let client: typeof import("./owner-client.js") | undefined;
-function loadClient(): typeof import("./owner-client.js") {
-  client ??= require("./owner-client.js") as typeof import("./owner-client.js");
-  return client;
+let clients: typeof import("./clients.js") | undefined;
+function loadClients(): typeof import("./clients.js") {
+  clients ??= require("./clients.js") as typeof import("./clients.js");
+  return clients;
 }
 const loadChoice = () => require("./driver-choice.js") as typeof import("./driver-choice.js");
 const loadRehearsal = () => require("./rehearsal.js") as typeof import("./rehearsal.js");
@@ -59,7 +59,7 @@ async function rehearseBeside(attaching: Promise<void>): Promise<void> {
 
 async function rehearse(): Promise<void> {
   native.rehearseMappings();
-  loadClient();
+  loadClients();
   // First, so that an attach finds in the caches what was rehearsed last.
   await rehearseLaunch();
   const rehearsing = loadRehearsal().rehearse(() => attached);
@@ -102,8 +102,8 @@ export async function attach(name: string, options: AttachOptions = {}): Promise
   if (driver !== undefined) return loadChoice().onDriver(driver, () => attach(name, others));
   attached = true;
   // Loading takes a while, and so does that.
-  if (client === undefined) waitsForCuda = bringUpDriver() !== undefined;
-  const attaching = loadClient().clientOf(socket).attach(request, limits);
+  if (clients === undefined) waitsForCuda = bringUpDriver() !== undefined;
+  const attaching = loadClients().attachThrough(socket, request, limits);
   if (!turnedOver) firstAttach ??= attaching.then(nothing, nothing);
   return attaching;
 }

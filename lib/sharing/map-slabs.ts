@@ -30,22 +30,44 @@ export function slabSources(slabs: readonly SlabInfo[], fds: readonly NativeFd[]
 
 /**
  * Maps all slabs, or none: what was mapped is unmapped when one fails. Devices are found by their UUIDs. The driver is
- * at work when this returns. Does not take the descriptors over.
+ * at work when this returns. Does not take the descriptors over. They come to be in `mapped`, which is whole in the end.
  */
-export async function mapSlabs(
+export function mapSlabs(
   slabs: readonly SlabSource[],
   access: Access,
   open: OpenSlab,
+  mapped: AttachedSlab[] = [],
 ): Promise<AttachedSlab[]> {
-  const opened = await Promise.allSettled(
-    slabs.map(async ({ id, uuid, bytes, fd, handle }, index) => {
-      const mapping = await open({ id: Buffer.from(id, "hex"), uuid, bytes, access, fd, handle }, index);
-      const { device, devicePointer: pointer } = mapping;
-      return { id, device, uuid, bytes, fd, handle, mapping, pointer };
-    }),
-  );
-  const mapped = opened.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
-  if (mapped.length === slabs.length) return mapped;
-  await Promise.allSettled(mapped.map((slab) => slab.mapping.close(null)));
-  throw opened.find((result) => result.status === "rejected")!.reason;
+  // By hand, and not of promises of promises: each turn of one counts behind the driver's own time.
+  return new Promise((resolve, reject) => {
+    const failures: unknown[] = [];
+    let left = slabs.length;
+    const settled = () => {
+      if (--left > 0) return;
+      if (failures.length === 0) resolve(mapped);
+      else unmap(mapped).then(() => reject(failures.filter(() => true)[0]));
+    };
+    slabs.forEach(({ id, uuid, bytes, fd, handle }, index) => {
+      const fail = (error: unknown) => {
+        failures[index] = error;
+        settled();
+      };
+      const done = (mapping: NativeMapping) => {
+        const { device, devicePointer: pointer } = mapping;
+        mapped[index] = { id, device, uuid, bytes, fd, handle, mapping, pointer };
+        settled();
+      };
+      try {
+        open({ id: Buffer.from(id, "hex"), uuid, bytes, access, fd, handle }, index).then(done, fail);
+      } catch (error) {
+        fail(error);
+      }
+    });
+    if (slabs.length === 0) resolve(mapped);
+  });
+}
+
+/** Of slabs that nobody had the pointers of. */
+export function unmap(mapped: readonly AttachedSlab[]): Promise<unknown> {
+  return Promise.allSettled(mapped.flatMap(({ mapping }) => mapping.close(null)));
 }

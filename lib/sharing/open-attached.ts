@@ -1,8 +1,8 @@
 import type { Access, NativeAddon } from "../native.js";
 import { closeAll, type Mappable } from "../wire/ahead.js";
 import { attachSteps } from "./attach-steps.js";
-import { Attachment } from "./attachment.js";
-import { type Mapper, mapSlabs, type OpenSlab, slabSources } from "./map-slabs.js";
+import { type AttachedSlab, Attachment } from "./attachment.js";
+import { type Mapper, mapSlabs, type OpenSlab, slabSources, unmap } from "./map-slabs.js";
 import { TensorList } from "./tensor-list.js";
 
 /** What an attachment is made of, beside the memory. */
@@ -10,42 +10,50 @@ export interface Opening {
   readonly lease: string;
   readonly access: Access;
   onEnd(lease: string): Promise<void>;
+  /** Told of the attachment while its memory is still being mapped, if it can be: what is made of it can be made ready. */
+  onOpening?(attachment: Attachment): void;
 }
 
 /** What it uses of the addon: another one in a rehearsal. */
 export type AttachedOpener = Mapper & Pick<NativeAddon, "openManifest">;
 
 /**
- * Maps what an owner has granted, or will: the driver is at work when this returns, and the tensors are looked over
- * beside it. Takes the descriptors over; after a failure nothing of it is mapped or open.
+ * Maps what an owner has granted, or will: the driver is at work when this returns, and all else has been done. Takes
+ * the descriptors over; after a failure nothing of it is mapped or open.
  */
-export async function openAttached(
+export function openAttached(
   { version, slabs, fds, manifest, grants }: Mappable,
-  { lease, access, onEnd }: Opening,
+  { lease, access, onEnd, onOpening }: Opening,
   addon: AttachedOpener,
 ): Promise<Attachment> {
-  try {
-    // As a rule it was begun when its frame arrived, and goes on.
-    const open: OpenSlab = (source, index) => grants?.open(lease, index, source) ?? addon.openSlab(source);
-    const mapping = mapSlabs(slabSources(slabs, fds), access, open).finally(() => grants?.end(lease));
-    mapping.catch(() => {});
-    attachSteps.tell?.("mapping");
-    try {
-      const sizes = slabs.map(({ bytes }) => bytes);
-      const tensors = new TensorList(addon.openManifest(manifest, sizes));
-      manifest.close();
-      attachSteps.tell?.("checked");
-      const mapped = await mapping;
-      attachSteps.tell?.("mapped");
-      return new Attachment(lease, { ...version, checksum: version.checksum ?? "" }, mapped, tensors, onEnd);
-    } catch (error) {
-      // What is being mapped still must be undone before its descriptors are closed.
-      const mapped = await mapping.catch(() => []);
-      await Promise.allSettled(mapped.map((slab) => slab.mapping.close(null)));
-      throw error;
-    }
-  } catch (error) {
+  // As a rule it was begun when its frame arrived, and goes on.
+  const open: OpenSlab = (source, index) => grants?.open(lease, index, source) ?? addon.openSlab(source);
+  const mapped: AttachedSlab[] = [];
+  const mapping = mapSlabs(slabSources(slabs, fds), access, open, mapped);
+  // As a rule nothing, and then nobody waits for it.
+  const left = grants?.end(lease)?.catch(() => {});
+  const fail = async (error: unknown) => {
+    // What is being mapped still must be undone before its descriptors are closed.
+    await mapping.then(unmap, () => {});
+    await left;
     closeAll({ fds, manifest });
     throw error;
+  };
+  attachSteps.tell?.("mapping");
+  let attachment: Attachment;
+  try {
+    const sizes = slabs.map(({ bytes }) => bytes);
+    const tensors = new TensorList(addon.openManifest(manifest, sizes));
+    manifest.close();
+    const facts = { ...version, checksum: version.checksum ?? "" };
+    attachment = new Attachment(lease, facts, mapped, tensors, onEnd);
+    onOpening?.(attachment);
+  } catch (error) {
+    return fail(error);
   }
+  attachSteps.tell?.("checked");
+  return mapping.then(() => {
+    attachSteps.tell?.("mapped");
+    return left === undefined ? attachment : left.then(() => attachment);
+  }, fail);
 }

@@ -2,11 +2,14 @@ import { CudaIpcError } from "../errors.js";
 import { type Access, type NativeAddon, native } from "../native.js";
 import type { ClientConnection, ClientRequestOptions, ReplyTo } from "../wire/client.js";
 import type { RequestMessage, RequestType } from "../wire/messages.js";
+import type { Asker } from "./asked-line.js";
 import { AttachAttempt } from "./attach-attempt.js";
 import { attachSteps } from "./attach-steps.js";
 import { Attachment } from "./attachment.js";
 import { Bequest, Debts } from "./bequest.js";
 import { bringUpDriver } from "./bring-up.js";
+import { watchForCollection } from "./collection.js";
+import { type FirstRequest, requestFirst } from "./first-request.js";
 import { HeldLeases } from "./held-leases.js";
 import { randomId } from "./ids.js";
 import { later } from "./later.js";
@@ -51,38 +54,15 @@ interface Asking<K extends RequestType>
 }
 
 /** What an attach uses of the addon: another one in a rehearsal. */
-export type AttachAddon = Dialer & AttachedOpener & Pick<NativeAddon, "driverIsUp" | "devices" | "testament">;
+export type AttachAddon = Dialer &
+  Asker &
+  AttachedOpener &
+  Pick<NativeAddon, "driverIsUp" | "devices" | "testament">;
 
 /** How long the end of a lease waits for the owner's word; the memory is unmapped by then. */
 const releaseMs = 2000;
 /** How long operations without a timeout of their own wait for an owner. */
 const patienceMs = 10_000;
-
-const clients = new Map<string, OwnerClient>();
-
-/** This environment's client of the owner on that socket: one connection, however many leases. */
-export function clientOf(socket: string, addon: AttachAddon = native): OwnerClient {
-  let client = clients.get(socket);
-  if (client === undefined) {
-    client = new OwnerClient(socket, addon);
-    clients.set(socket, client);
-  }
-  return client;
-}
-
-/** Of a client that has nothing any more. */
-export function forgetClient(socket: string): void {
-  clients.get(socket)?.disconnect();
-  clients.delete(socket);
-}
-
-/**
- * Closes, now, the connections to owners that no lease of this thread needs. They close by themselves a second after
- * the last lease has ended, and they never keep a process alive: this is for whoever counts descriptors.
- */
-export function disconnect(): void {
-  for (const client of clients.values()) client.disconnect();
-}
 
 /**
  * A process's end of the wire: attaches, releases, and outlives its connection. When that breaks, the next owner is
@@ -99,17 +79,15 @@ export class OwnerClient implements LeaseService {
   private readonly doubts = new Set<string>();
   /** Granted leases whose memory is being mapped. */
   private readonly granted = new Set<string>();
-  /** All that may be counted for this thread, whatever has become of it. */
-  private readonly bequest: Bequest;
   private readonly link: OwnerLink;
   /** From the first lock on. */
   private locks: LockClient | undefined;
 
   constructor(
-    socket: string,
+    private readonly socket: string,
     private readonly addon: AttachAddon = native,
+    private readonly bequest: Bequest = new Bequest(socket, addon),
   ) {
-    this.bequest = new Bequest(socket, addon);
     this.debts = new Debts(this.bequest);
     this.link = new OwnerLink(socket, addon, {
       owing: () => this.held.size + this.granted.size + this.debts.size > 0 || this.locks?.owing === true,
@@ -133,10 +111,10 @@ export class OwnerClient implements LeaseService {
     this.link.disconnect();
   }
 
-  /** Waits for the next owner where one has died. */
-  attach(request: AttachRequest, limits: RequestLimits): Promise<Weights> {
+  /** Waits for the next owner where one has died. `begun`: the request is under way on a line of its own. */
+  attach(request: AttachRequest, limits: RequestLimits, begun?: FirstRequest): Promise<Weights> {
     // The owner answers while the attempt is made here.
-    let first = limits.signal?.aborted ? undefined : this.askFirst(request);
+    let first = limits.signal?.aborted ? undefined : this.beginWith(request, begun);
     return this.patiently(limits, (left) => {
       const lease = first;
       first = undefined;
@@ -184,15 +162,19 @@ export class OwnerClient implements LeaseService {
     });
   }
 
-  /** Has the request go out before anything is made for its answer, where there is no line yet. */
-  private askFirst(request: AttachRequest): NewLease {
-    const lease = randomId();
-    if (this.link.started) return { lease, ahead: true, asked: false };
-    this.bequest.add(lease);
-    const asked = this.link.openAsking({ ...request, lease });
-    if (!asked) this.bequest.delete(lease);
-
-    return { lease, ahead: true, asked };
+  /** The lease that is asked for first, on a new line where there is none. */
+  private beginWith(request: AttachRequest, begun?: FirstRequest): NewLease | undefined {
+    if (this.link.started) return undefined;
+    const { lease, asked } = begun ?? requestFirst(this.socket, this.addon, request, this.bequest);
+    if (asked === undefined) return { lease, ahead: true, asked: false };
+    try {
+      this.link.adopt(asked);
+    } catch (error) {
+      // It may be granted, and nobody waits for that.
+      this.giveBack(lease);
+      throw error;
+    }
+    return { lease, ahead: true, asked: true };
   }
 
   private async attachNow(
@@ -201,10 +183,15 @@ export class OwnerClient implements LeaseService {
     { lease, ahead, asked }: NewLease = { lease: randomId(), ahead: true, asked: false },
   ): Promise<Weights> {
     const left = countdown(limits);
+    let weights: Weights | undefined;
     const attempt = new AttachAttempt(lease, request.access, {
       addon: this.addon,
       onGranted: (id) => this.granted.add(id),
       onEnd: (id) => this.end(id),
+      // While the driver maps.
+      onOpening: (attachment) => {
+        weights = new Weights(attachment, request.access, this);
+      },
     });
     const { onReply, onAhead } = attempt;
     const asking: Asking<"attach"> = {
@@ -226,7 +213,8 @@ export class OwnerClient implements LeaseService {
       // With nothing ahead: however fast versions follow one another, it gets one.
       return this.attachNow(request, left(), { lease: randomId(), ahead: false, asked: false });
     }
-    return this.hold(await attempt.attachment(limits.signal), request.access, line);
+    const attachment = await attempt.attachment(limits.signal);
+    return this.hold(attachment, weights!, line);
   }
 
   private async retainNow(attachment: Attachment, access: Access, limits: RequestLimits): Promise<Weights> {
@@ -237,7 +225,8 @@ export class OwnerClient implements LeaseService {
     try {
       const slabs = await mapSlabs(sources, access, (source) => this.addon.openSlab(source));
       const { version, tensors } = attachment;
-      return this.hold(new Attachment(newLease, version, slabs, tensors, (id) => this.end(id)), access, line);
+      const retained = new Attachment(newLease, version, slabs, tensors, (id) => this.end(id));
+      return this.hold(retained, new Weights(retained, access, this), line);
     } catch (error) {
       for (const { fd } of sources) fd?.close();
       await this.end(newLease);
@@ -245,8 +234,8 @@ export class OwnerClient implements LeaseService {
     }
   }
 
-  private hold(attachment: Attachment, access: Access, grantedOn: ClientConnection): Weights {
-    const weights = new Weights(attachment, access, this);
+  private hold(attachment: Attachment, weights: Weights, grantedOn: ClientConnection): Weights {
+    watchForCollection(weights, attachment);
     this.granted.delete(attachment.lease);
     this.held.add(attachment, weights);
     const line = this.link.open;

@@ -1,13 +1,11 @@
 import { existsSync } from "node:fs";
 import type { CudaIpcError } from "../errors.js";
 import type { NativeAddon, NativeChannel, NativeGrants } from "../native.js";
-import { type AttachBody, askFirst, ClientConnection, helloMessage } from "../wire/client.js";
-import type { EncodedMessage } from "../wire/encode.js";
+import { type Asked, ClientConnection } from "../wire/client.js";
 import type { EventType, OwnerMessages, RequestMessage } from "../wire/messages.js";
-import { attachSteps } from "./attach-steps.js";
+import { helloOn } from "./asked-line.js";
 import { retryDelays } from "./patience.js";
 import { journalPath } from "./socket-path.js";
-import { software } from "./software.js";
 
 /** What a line is made with. */
 export type Dialer = Pick<
@@ -31,17 +29,6 @@ export interface LinkOptions {
 
 /** How long a line that nobody needs stays, for whoever attaches again. */
 const lingerMs = 1000;
-
-let said: { provider: string; hello: EncodedMessage } | undefined;
-
-/** The same on every line of a process. */
-function helloOn(provider: string): EncodedMessage {
-  if (said?.provider !== provider) {
-    const hello = helloMessage({ client: software, driver: { provider, version: null }, devices: null });
-    said = { provider, hello };
-  }
-  return said.hello;
-}
 
 /**
  * The connection to whichever owner listens on a socket: one line at a time, made when it is needed. When it breaks
@@ -103,26 +90,13 @@ export class OwnerLink {
     }
   }
 
-  /**
-   * Makes a line with the request for a lease on it, for whoever requests the same of it in this turn. False where there
-   * is a line, or none could be made without waiting, or the request could not be sent.
-   */
-  openAsking(body: AttachBody): boolean {
-    if (this.started) return false;
-    let channel: NativeChannel | undefined;
+  /** Goes on with a line that a request is under way on, where there is none. */
+  adopt({ channel, grants, request }: Asked): void {
     try {
-      channel = this.dialer.tryConnect(this.socket);
-      if (channel === undefined) return false;
-      attachSteps.tell?.("connected");
-      const grants = this.dialer.watchGrants(channel);
-      const hello = helloOn(this.dialer.chosenProvider());
-      const asked = askFirst({ channel, grants, hello }, body);
-      attachSteps.tell?.("asked");
-      this.begin(channel, grants, asked);
-      return true;
-    } catch {
-      channel?.close();
-      return false;
+      this.begin(channel, grants, request);
+    } catch (error) {
+      channel.close();
+      throw error;
     }
   }
 

@@ -6,10 +6,11 @@ import { protocolVersion } from "../wire/limits.js";
 import { encodeManifest } from "../wire/manifest-file.js";
 import type { Body, ClientMessage, OwnerMessages } from "../wire/messages.js";
 import { attachRequest } from "./attach-options.js";
+import { attachThrough, forgetClient } from "./clients.js";
 import { compileRest } from "./compile-rest.js";
 import { randomId } from "./ids.js";
 import { loadLater } from "./later.js";
-import { type AttachAddon, clientOf, forgetClient } from "./owner-client.js";
+import type { AttachAddon } from "./owner-client.js";
 import { software } from "./software.js";
 
 /** V8 notes what kinds of values come where, and makes use of that, only after a function has been called some times. */
@@ -43,7 +44,7 @@ const turn = () => new Promise<void>((settle) => setTimeout(settle, 0).unref());
 
 let rehearsals = 0;
 
-/** One attach and its release, with whoever is at the other end of the channel. */
+/** Two attaches and their releases, one of them on the line of the other, with whoever is at the other end of the channel. */
 export async function rehearseAttach(dial: () => NativeChannel): Promise<void> {
   // An owner rehearses both sides, beside each other: no two share a client.
   const { socket, request, limits } = attachRequest(rehearsedSet, {
@@ -53,14 +54,19 @@ export async function rehearseAttach(dial: () => NativeChannel): Promise<void> {
   // A grant that comes on another channel than is watched has nothing opened early: there is nothing to open.
   const [elsewhere, farEnd] = native.socketPair();
   const addon: AttachAddon = {
-    tryConnect(path) {
+    ask(path, hello, request, lease, access) {
       try {
-        native.tryConnect(path);
+        native.ask(path, hello, request, lease, access);
       } catch {
         // Nobody is there, and that has been looked for.
       }
-      return dial();
+      const channel = dial();
+      channel.send(Buffer.concat([hello, encodeFrame(JSON.parse(request))]));
+      const grants = native.watchGrants(elsewhere);
+      grants.expect(lease, access, true);
+      return { channel, grants };
     },
+    tryConnect: native.tryConnect,
     connect: native.connect,
     startChannel: native.startChannel,
     watchGrants: () => native.watchGrants(elsewhere),
@@ -71,9 +77,11 @@ export async function rehearseAttach(dial: () => NativeChannel): Promise<void> {
     devices: async () => [],
     openSlab: async () => mapping,
   };
-  const client = clientOf(socket, addon);
   try {
-    const weights = await client.attach(request, limits);
+    const weights = await attachThrough(socket, request, limits, addon);
+    // And once more, on the line that stands now.
+    const again = await attachThrough(socket, request, limits, addon);
+    await again.release({ after: null });
     weights.tensor("tensor 0");
     // What an attach leaves to whoever looks at all of it.
     for (const tensor of weights.tensors()) void tensor.devicePointer;

@@ -5,7 +5,6 @@ import type { TensorEntry } from "../loading/plan.js";
 import { type Access, native } from "../native.js";
 import type { After } from "./after.js";
 import type { Attachment } from "./attachment.js";
-import { watchForCollection } from "./collection.js";
 import { later } from "./later.js";
 import type { RefCount } from "./ledger-types.js";
 import type { Lock, LockOptions } from "./lock.js";
@@ -64,7 +63,6 @@ export class Weights extends EventEmitter<WeightsEvents> implements AsyncDisposa
     private readonly service: LeaseService,
   ) {
     super();
-    watchForCollection(this, attachment);
   }
 
   /** The name of the weight set. */

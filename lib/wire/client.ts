@@ -1,9 +1,9 @@
 import { CudaIpcError, type ErrorCode } from "../errors.js";
-import type { NativeChannel, NativeFd, NativeGrants } from "../native.js";
+import type { NativeAddon, NativeChannel, NativeFd, NativeGrants } from "../native.js";
 import { AwaitedAhead, type Mappable, type OnAhead, slabMisfit } from "./ahead.js";
 import { clientChecks, ownerChecks } from "./check.js";
 import { Connection, type StartChannel } from "./connection.js";
-import { type EncodedMessage, encodeFrame } from "./encode.js";
+import type { EncodedMessage } from "./encode.js";
 import { protocolVersion } from "./limits.js";
 import type {
   Body,
@@ -45,19 +45,26 @@ export function helloMessage(hello: Hello): EncodedMessage {
 /** What an attach asks for, under which lease. */
 export type AttachBody = Omit<Body<RequestMessage<"attach">>, "id" | "ahead">;
 
+/** A connection on which the first request is under way: see `askFirst`. */
+export interface Asked {
+  readonly channel: NativeChannel;
+  readonly grants: NativeGrants;
+  readonly request: RequestMessage<"attach">;
+}
+
 /**
- * Says hello on a new channel, and asks for a lease whose memory may come ahead, before anything is made that waits for
- * the answer: the owner is at work meanwhile. Throws what `NativeChannel.send` throws.
+ * Connects, says hello and asks for a lease whose memory may come ahead, before anything is made that waits for the
+ * answer: the owner is at work meanwhile. `ask` is `native.ask`, given from outside so that this needs no addon.
  */
 export function askFirst(
-  { channel, grants, hello }: { channel: NativeChannel; grants: NativeGrants; hello: EncodedMessage },
+  ask: NativeAddon["ask"],
+  socket: string,
+  hello: EncodedMessage,
   body: AttachBody,
-): RequestMessage<"attach"> {
-  const asked: RequestMessage<"attach"> = { fds: 0, type: "attach", id: 1, ...body, ahead: true };
-  clientChecks.check(asked);
-  grants.expect(asked.lease, asked.access, true);
-  channel.send(Buffer.concat([hello.frame, encodeFrame(asked)]));
-  return asked;
+): Asked | undefined {
+  const request: RequestMessage<"attach"> = { fds: 0, type: "attach", id: 1, ...body, ahead: true };
+  const asked = ask(socket, hello.frame, JSON.stringify(request), request.lease, request.access);
+  return asked && { ...asked, request };
 }
 
 const farewell = clientChecks.encoded({ type: "farewell" });

@@ -3,6 +3,7 @@
 #include "addon/early_openings.h"
 #include "addon/exports.h"
 #include "addon/live_wrap.h"
+#include "channel/connect.h"
 
 namespace cuda_ipc {
 
@@ -16,7 +17,11 @@ class NativeGrants : public LiveWrap<NativeGrants> {
 
   ~NativeGrants() override { openings_->abandon(); }
 
-  const std::shared_ptr<EarlyOpenings>& openings() const { return openings_; }
+  void expect(const std::string& lease, Access access, bool ahead) {
+    openings_->expect(lease, access, ahead, Environment::of(Env()).afterwards());
+    Reactor::instance().want_relief();
+  }
+  void watch(Channel& channel) { channel.attend(openings_); }
   void tear_down() { openings_->abandon(); }
 
   static void define_class(Napi::Env env) {
@@ -29,8 +34,7 @@ class NativeGrants : public LiveWrap<NativeGrants> {
     const std::string lease = string_argument(info[0], "lease");
     const Access access = access_argument(info[1]);
     const bool ahead = !is_absent(info[2]) && boolean_argument(info[2], "ahead");
-    openings_->expect(lease, access, ahead, Environment::of(info.Env()).afterwards());
-    Reactor::instance().want_relief();
+    expect(lease, access, ahead);
     return info.Env().Undefined();
   }
 
@@ -79,14 +83,39 @@ class NativeGrants : public LiveWrap<NativeGrants> {
 Napi::Value watch_grants(const Napi::CallbackInfo& info) {
   NativeGrants* const self = NativeGrants::make(info.Env());
   const Napi::Value value = self->Value();
-  unwrap_channel(info[0]).attend(self->openings());
+  self->watch(unwrap_channel(info[0]));
   return value;
+}
+
+void append_frame(std::vector<uint8_t>& bytes, const std::string& message) {
+  const auto length = static_cast<uint32_t>(message.size());
+  for (int shift = 0; shift < 32; shift += 8) bytes.push_back(static_cast<uint8_t>(length >> shift));
+  bytes.insert(bytes.end(), message.begin(), message.end());
+}
+
+// ask(socketPath, hello, request, lease, access)
+Napi::Value ask(const Napi::CallbackInfo& info) {
+  const ViewBytes hello = view_argument(info[1], "hello");
+  const std::string lease = string_argument(info[3], "lease");
+  const Access access = access_argument(info[4]);
+  std::vector<uint8_t> words(hello.data, hello.data + hello.length);
+  append_frame(words, string_argument(info[2], "request"));
+  const std::shared_ptr<Channel> channel = try_connect(string_argument(info[0], "socketPath"), words);
+  if (!channel) return info.Env().Undefined();
+  Napi::Object asked = Napi::Object::New(info.Env());
+  asked["channel"] = wrap_channel(info.Env(), channel);
+  NativeGrants* const grants = NativeGrants::make(info.Env());
+  asked["grants"] = grants->Value();
+  grants->expect(lease, access, true);
+  grants->watch(*channel);
+  return asked;
 }
 
 }  // namespace
 
 void export_grants(Napi::Env env, Napi::Object exports) {
   NativeGrants::define_class(env);
+  exports["ask"] = Napi::Function::New<checked<ask>>(env, "ask");
   exports["watchGrants"] = Napi::Function::New<checked<watch_grants>>(env, "watchGrants");
 }
 

@@ -54,6 +54,10 @@ void try_again(const std::shared_ptr<Attempt>& attempt) {
 }  // namespace
 
 std::shared_ptr<Channel> try_connect(const std::string& path) {
+  return try_connect(path, {});
+}
+
+std::shared_ptr<Channel> try_connect(const std::string& path, const std::vector<uint8_t>& first_words) {
   const sockaddr_un address = unix_address(path);
   Fd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!socket) throw channel_error(errno, "connecting to " + path);
@@ -66,9 +70,16 @@ std::shared_ptr<Channel> try_connect(const std::string& path) {
     if (errno == ENOENT || errno == ECONNREFUSED) throw no_owner(path, errno);
     throw channel_error(errno, "connecting to " + path);
   }
+  const ssize_t sent = first_words.empty() ? 0
+                                           : ::send(socket.get(), first_words.data(), first_words.size(),
+                                                    MSG_NOSIGNAL | MSG_DONTWAIT);
   Peer peer = read_peer(socket.get());
   if (!peer.process.pidfd) describe_peer(peer);
-  return std::make_shared<Channel>(std::move(socket), std::move(peer));
+  auto channel = std::make_shared<Channel>(std::move(socket), std::move(peer));
+  // What the kernel has not taken goes as all else does; and if the owner has gone, that shows there.
+  const size_t said = sent > 0 ? static_cast<size_t>(sent) : 0;
+  if (said < first_words.size()) channel->send(first_words.data() + said, first_words.size() - said, {});
+  return channel;
 }
 
 void connect_later(const std::string& path, std::weak_ptr<void> wanted, Connected done) {

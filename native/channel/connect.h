@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "channel/channel.h"
 
@@ -14,6 +15,8 @@ namespace cuda_ipc {
 // ERR_CUDA_IPC_NO_OWNER, ERR_CUDA_IPC_SOCKET_PATH, ERR_CUDA_IPC_PERMISSION, ERR_CUDA_IPC_FD_LIMIT,
 // ERR_CUDA_IPC_CONNECTION.
 std::shared_ptr<Channel> try_connect(const std::string& path);
+// The same, with these bytes on their way before anything else is done: the owner is at work meanwhile.
+std::shared_ptr<Channel> try_connect(const std::string& path, const std::vector<uint8_t>& first_words);
 
 // Tries again until it succeeds, fails, or the owner has not accepted anybody for long. Calls `done` once, on
 // the reactor's thread, with a channel or an error. Dropped without a call once `wanted` has expired.

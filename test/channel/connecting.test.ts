@@ -52,6 +52,48 @@ test("64 processes connect at once", async () => {
   expect(new Set(server.accepted.map(({ peer }) => peer.pid)).size).toBe(8);
 });
 
+const id = "0".repeat(32);
+
+test("who asks has said all of it, however much the kernel takes at once", async () => {
+  const socket = socketPath();
+  const server = serve(socket);
+  const hello = Buffer.alloc(4 * 1024 * 1024, "h");
+  const request = JSON.stringify({ type: "attach", set: "größe" });
+  const asked = native.ask(socket, hello, request, id, "read")!;
+  expect(asked.channel.queuedBytes).toBeGreaterThan(0);
+  await server.changes.until(() => server.accepted.length === 1);
+  const { events } = started(server.accepted[0]!);
+  const text = Buffer.from(request);
+  await events.until(() => events.received === hello.length + 4 + text.length);
+  const heard = events.bytes();
+  expect(heard.subarray(0, hello.length).equals(hello)).toBe(true);
+  expect(heard.readUInt32LE(hello.length)).toBe(text.length);
+  expect(heard.subarray(hello.length + 4).equals(text)).toBe(true);
+  // Nothing has been read yet: it can be started like any other.
+  const near = started(asked.channel);
+  server.accepted[0]!.send(Buffer.from("answer"));
+  await near.events.until(() => near.events.received === "answer".length);
+  asked.channel.close();
+  await near.events.closed();
+});
+
+test("who cannot ask has nothing open", () => {
+  const socket = socketPath();
+  const hello = Buffer.from("hello");
+  expect(() => native.ask(socket, hello, "{}", id, "read")).toThrow(coded("ERR_CUDA_IPC_NO_OWNER"));
+  serve(socket);
+  const listening = openFds();
+  const wrong = [
+    ["", hello, "{}", id, "read"],
+    [socket, "hello", "{}", id, "read"],
+    [socket, hello, {}, id, "read"],
+    [socket, hello, "{}", undefined, "read"],
+    [socket, hello, "{}", id, "write"],
+  ] as unknown as Parameters<typeof native.ask>[];
+  for (const asking of wrong) expect(() => native.ask(...asking)).toThrow(/ERR_CUDA_IPC|Expected/);
+  expect(openFds()).toBe(listening);
+});
+
 test("nobody to connect to is ERR_CUDA_IPC_NO_OWNER, with and without a file", async () => {
   const socket = socketPath();
   const before = openFds();

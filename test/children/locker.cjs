@@ -1,7 +1,7 @@
 // A worker process that takes locks as the test says.
 const { attach } = require("../../dist/lib/index.js");
 const { native } = require("../../dist/lib/native.js");
-const { clientOf } = require("../../dist/lib/sharing/owner-client.js");
+const { clientOf } = require("../../dist/lib/sharing/clients.js");
 const { ClientConnection } = require("../../dist/lib/wire/client.js");
 const { software } = require("../../dist/lib/sharing/software.js");
 const serve = require("./commands.cjs");

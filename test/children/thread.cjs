@@ -1,7 +1,7 @@
 // A worker thread: attaches, tells, and releases or stays as it is told.
 const { parentPort, workerData } = require("node:worker_threads");
 const { attach, builtinModule } = require("../../dist/lib/index.js");
-const { clientOf } = require("../../dist/lib/sharing/owner-client.js");
+const { clientOf } = require("../../dist/lib/sharing/clients.js");
 
 const held = [];
 

@@ -18,6 +18,7 @@ const { packTensors } = require("../../dist/lib/wire/manifest.js");
 const serve = require("./commands.cjs");
 const inspect = require("./inspect.cjs");
 const hoard = require("./hoard.cjs");
+const askByParts = require("./asking.cjs");
 
 const held = new Map();
 const threads = [];
@@ -28,7 +29,7 @@ let fdsBefore;
 let socketsBefore;
 
 const channels = [];
-const { connect, tryConnect } = native;
+const { ask, connect, tryConnect } = native;
 const connected = (channel) => {
   if (channel === undefined) return undefined;
   channels.push(channel);
@@ -37,6 +38,11 @@ const connected = (channel) => {
 };
 native.connect = async (socket) => connected(await connect(socket));
 native.tryConnect = (socket) => connected(tryConnect(socket));
+native.ask = (...asking) => {
+  const asked = ask(...asking);
+  connected(asked?.channel);
+  return asked;
+};
 
 process.on("warning", (warning) => {
   if (warning.code?.startsWith("CUDA_IPC")) serve.emit("warning", warning.code);
@@ -162,12 +168,13 @@ serve({
       while (!existsSync(file)) Atomics.wait(nobody, 0, 0, 5);
       controller.abort(enough());
     };
-    const { watchGrants } = native;
+    const { ask, watchGrants } = native;
+    native.ask = askByParts();
     native.watchGrants = (channel) => {
       const grants = watchGrants(channel);
       // A rehearsal has none of the channels.
       if (!channels.includes(channel)) return grants;
-      native.watchGrants = watchGrants;
+      Object.assign(native, { ask, watchGrants });
       return {
         open: (...args) => grants.open(...args),
         end: (lease) => grants.end(lease),
@@ -182,13 +189,14 @@ serve({
   },
   /** Attaches, but the memory is mapped only when the test says `proceed` or `abort`. */
   async attachHeldBack(name, options) {
-    const { openSlab, watchGrants } = native;
+    const { ask, openSlab, watchGrants } = native;
     // Nor is it mapped early.
+    native.ask = askByParts();
     native.watchGrants = () => ({ expect() {}, open() {}, end() {} });
     native.openSlab = async (source) => {
       serve.emit("mapping");
       await once(gate, "open");
-      Object.assign(native, { openSlab, watchGrants });
+      Object.assign(native, { ask, openSlab, watchGrants });
       return openSlab(source);
     };
     return keep(await attach(name, { ...options, signal: aborter.signal }));

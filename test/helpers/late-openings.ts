@@ -1,6 +1,7 @@
 import { onTestFinished, vi } from "vitest";
 import { disconnect } from "../../dist/lib/index.js";
 import { native } from "../../dist/lib/native.js";
+import { askByParts } from "./asking.js";
 
 /**
  * From here on, until the test has ended, what this process is granted on a new connection is opened by
@@ -13,5 +14,9 @@ export function openLate(): void {
     open: () => undefined,
     end: () => undefined,
   });
-  onTestFinished(() => watching.mockRestore());
+  const asking = vi.spyOn(native, "ask").mockImplementation(askByParts());
+  onTestFinished(() => {
+    watching.mockRestore();
+    asking.mockRestore();
+  });
 }

@@ -4,9 +4,10 @@ import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { attach, type Owner } from "../../dist/lib/index.js";
 import { type NativeAddon, type NativeShelf, native } from "../../dist/lib/native.js";
 import type { CatalogEntry } from "../../dist/lib/sharing/catalog.js";
+import { clientOf } from "../../dist/lib/sharing/clients.js";
 import { Granting } from "../../dist/lib/sharing/granting.js";
-import { clientOf } from "../../dist/lib/sharing/owner-client.js";
 import { Changes } from "../channel/helpers.js";
+import { askByParts } from "../helpers/asking.js";
 import { type Child, startChild } from "../helpers/child.js";
 import { beforeGrant } from "../helpers/granting.js";
 import { inspect } from "../helpers/inspect.js";
@@ -216,10 +217,33 @@ const asked = { set: "llm", version: null, checksum: null, access: "read" as con
 /** A client that opens slabs by `openSlab` alone; `end` is told when a request has failed, or its slabs are open. */
 function clientThat(socket: string, openSlab: NativeAddon["openSlab"], end = () => {}) {
   const watchGrants = () => ({ expect() {}, open: () => undefined, end: () => void end() });
-  const client = clientOf(socket, { ...native, watchGrants, openSlab });
+  const ask = askByParts({ ...native, watchGrants });
+  const client = clientOf(socket, { ...native, ask, watchGrants, openSlab });
   onTestFinished(() => client.disconnect());
   return client;
 }
+
+test.each(sharings)(
+  "a lease that was asked for on a line that could not be made is given back: %s",
+  async (sharing) => {
+    const owner = await startOwner();
+    const version = await owner.load("llm", someTensors(), { sharing });
+    let calls = 0;
+    const chosenProvider = () => {
+      if (++calls === 2) throw new Error("no memory");
+      return native.chosenProvider();
+    };
+    const client = clientOf(owner.socket, { ...native, chosenProvider });
+    onTestFinished(() => client.disconnect());
+    const granted = version.waitForRefCount((count) => count === 1);
+    expect(() => client.attach(asked, { timeout: 10_000 })).toThrow("no memory");
+    await granted;
+    await version.waitForRefCount((count) => count === 0);
+    const weights = await client.attach(asked, { timeout: 10_000 });
+    expect(weights.version.id).toBe(version.id);
+    await weights.release();
+  },
+);
 
 test("what was replaced is unmapped when the attach is done", async () => {
   const owner = await startOwner();

@@ -1,7 +1,8 @@
 // What a thread leaves behind is what an owner may count for it: see lib/sharing/bequest.ts.
 import { expect, test } from "vitest";
 import { native } from "../../dist/lib/native.js";
-import { type AttachAddon, clientOf, forgetClient } from "../../dist/lib/sharing/owner-client.js";
+import { clientOf, forgetClient } from "../../dist/lib/sharing/clients.js";
+import type { AttachAddon } from "../../dist/lib/sharing/owner-client.js";
 import { newSocket, temporaryFolder } from "../helpers/temporary.js";
 
 test("a lease that nobody could be asked for is not left behind", async () => {

@@ -15,9 +15,10 @@ import {
   type NativeSlab,
   native,
 } from "../../dist/lib/native.js";
-import { clientOf } from "../../dist/lib/sharing/owner-client.js";
+import { clientOf } from "../../dist/lib/sharing/clients.js";
 import { encodeFrame } from "../../dist/lib/wire/encode.js";
 import { Changes } from "../channel/helpers.js";
+import { askByParts } from "../helpers/asking.js";
 import { hostMachine, startHostOwner, startHostWorker } from "../helpers/host.js";
 import { inspect } from "../helpers/inspect.js";
 import { endAfterOwners } from "../helpers/leaks.js";
@@ -390,7 +391,8 @@ describe.each(sharings)("%s", (sharing) => {
         end,
       };
     };
-    const client = clientOf(socket, { ...native, watchGrants });
+    const ask = askByParts({ ...native, watchGrants });
+    const client = clientOf(socket, { ...native, ask, watchGrants });
     const request = { set: "llm", version: null, checksum: null, access: "read" as const };
     return { client, attaching: client.attach(request, { timeout: 10_000, signal: enough.signal }) };
   }
