@@ -18,6 +18,8 @@ constexpr std::chrono::milliseconds kRetryDelay(5);
 
 void Channel::attend(std::shared_ptr<ChannelObserver> observer) {
   std::lock_guard<std::mutex> lock(mutex_);
+  attendant_expected_ = false;
+  attendant_came_.notify_all();
   if (started_ || attended_)
     throw Error("ERR_CUDA_IPC_INVALID_STATE",
                 "This channel has been started already: what has arrived before cannot be seen any more");
@@ -36,6 +38,7 @@ std::shared_ptr<ChannelObserver> Channel::observer() {
 
 void Channel::start(std::function<void()> wake) {
   std::unique_lock<std::mutex> lock(mutex_);
+  attendant_came_.wait(lock, [this] { return !attendant_expected_; });
   if (started_)
     throw Error("ERR_CUDA_IPC_INVALID_STATE",
                 "This channel has been started already: give it its events only once");

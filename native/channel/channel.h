@@ -1,6 +1,7 @@
 // One connected SOCK_STREAM Unix socket, written by its owner's thread and served by the reactor's.
 #pragma once
 
+#include <condition_variable>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -53,6 +54,8 @@ class Channel final : public Pollable, public std::enable_shared_from_this<Chann
   // Begins reading for the observer: what arrives is kept, as much as is for a slow event loop, and delivered
   // after start(). To be called before that, and once. Throws Error (ERR_CUDA_IPC_INVALID_STATE).
   void attend(std::shared_ptr<ChannelObserver> observer);
+  // It will be, at once and on another thread: start() waits for that. For whoever is told of it already.
+  void expect_attendant() { attendant_expected_ = true; }
   std::shared_ptr<ChannelObserver> observer();
   // Begins reading. `wake` is called from any thread, never under a lock, when there may be something for
   // next(); it is not called again before next() has been.
@@ -116,6 +119,8 @@ class Channel final : public Pollable, public std::enable_shared_from_this<Chann
   std::shared_ptr<ChannelObserver> observer_;
   std::function<void()> wake_;  // not changed after start(), so that it can be called without the lock
   bool attended_ = false;
+  bool attendant_expected_ = false;
+  std::condition_variable attendant_came_;
   bool started_ = false;
   bool paused_ = false;
   bool wake_claimed_ = false;

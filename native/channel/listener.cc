@@ -4,7 +4,6 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
-#include <utility>
 #include <vector>
 
 #include "channel/bind.h"
@@ -77,37 +76,31 @@ void Listener::on_ready(uint32_t, Clock::time_point) {
   if (handlers_.on_knock) handlers_.on_knock();
   std::vector<std::shared_ptr<Channel>> channels;
   std::unique_ptr<Error> error;
-  {
-    std::lock_guard<std::mutex> lock(mutex_);
-    for (int i = 0; i < kAcceptsPerEvent && socket_ && waiting_ < kMostWaiting; ++i) {
-      std::shared_ptr<Channel> channel;
-      if (!accept_one(channel, error)) break;
-      if (!channel) continue;
-      ++waiting_;
-      failing_ = false;
-      channels.push_back(std::move(channel));
-    }
-    if (waiting_ >= kMostWaiting) watch(false);
-    if (error) {
-      pause_after_error();
-      if (failing_) error.reset();
-      failing_ = true;
-    }
-  }
-  for (const auto& channel : channels) {
+  for (int i = 0; i < kAcceptsPerEvent; ++i) {
+    std::shared_ptr<Channel> channel;
+    if (!accept_one(channel, error)) break;
+    if (!channel) continue;
+    std::shared_ptr<ChannelObserver> attendant;
+    if (handlers_.attendant) attendant = handlers_.attendant(channel->peer_uid());
+    if (attendant) channel->expect_attendant();
+    // First, for it takes a while to be heard.
     handlers_.on_connection(channel);
-    describe(*channel);
+    if (attendant) channel->attend(std::move(attendant));
+    channels.push_back(std::move(channel));
   }
+  for (const auto& channel : channels) describe(*channel);
   if (error) handlers_.on_error(std::move(*error));
 }
 
 // False when there is nothing more to accept for now.
 bool Listener::accept_one(std::shared_ptr<Channel>& channel, std::unique_ptr<Error>& error) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (!socket_ || waiting_ >= kMostWaiting) return false;
   Fd socket(::accept4(socket_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
   if (!socket) {
     if (errno == EINTR || errno == ECONNABORTED) return true;
     if (errno != EAGAIN && errno != EWOULDBLOCK)
-      error = std::make_unique<Error>(channel_error(errno, "accepting a connection", "ERR_CUDA_IPC_SOCKET"));
+      fail(channel_error(errno, "accepting a connection", "ERR_CUDA_IPC_SOCKET"), error);
     return false;
   }
   expect_descriptors_only(socket.get());
@@ -115,22 +108,28 @@ bool Listener::accept_one(std::shared_ptr<Channel>& channel, std::unique_ptr<Err
     Peer peer = read_peer(socket.get());
     if (!peer.process.pidfd) describe_peer(peer);
     channel = std::make_shared<Channel>(std::move(socket), std::move(peer));
-    if (handlers_.attendant)
-      if (auto attendant = handlers_.attendant(channel->peer_uid())) channel->attend(std::move(attendant));
-    return true;
   } catch (const Error& failure) {  // no descriptor left to hold its process with: it sees its connection end
-    if (channel) std::exchange(channel, nullptr)->abandon();
-    error = std::make_unique<Error>(failure);
+    fail(failure, error);
     return false;
   }
+  failing_ = false;
+  if (++waiting_ >= kMostWaiting) watch(false);
+  return true;
 }
 
-// A listener wants to know each of its peers: while its event loop wakes up, and not on that.
+// A listener wants to know each of its peers: meanwhile, too, and not on its event loop.
 void Listener::describe(Channel& channel) {
   try {
     channel.peer();
   } catch (const Error&) {  // whoever asks for it is told
   }
+}
+
+// Reported once, until a connection is accepted.
+void Listener::fail(const Error& failure, std::unique_ptr<Error>& error) {
+  pause_after_error();
+  if (!failing_) error = std::make_unique<Error>(failure);
+  failing_ = true;
 }
 
 // The connections wait in the backlog, and epoll would report them without end.

@@ -20,9 +20,8 @@ class Listener final : public Pollable, public std::enable_shared_from_this<List
     // If there is one: somebody is at the door. To wake whoever is told of connections, while one is
     // accepted.
     std::function<void()> on_knock = nullptr;
-    // If there is one: makes who attends a connection from now on, before anybody is told of it, or nobody,
-    // for a peer that is not to be read before that. Under the listener's lock. Whoever lets go of such a
-    // channel abandons it.
+    // If there is one: makes who attends a connection as soon as on_connection has been called, or nobody,
+    // for a peer that is not to be read before that. Whoever lets go of such a channel abandons it.
     std::function<std::shared_ptr<ChannelObserver>(uid_t peer)> attendant = nullptr;
   };
 
@@ -49,11 +48,12 @@ class Listener final : public Pollable, public std::enable_shared_from_this<List
   Listener(Fd socket, bool shared, Handlers handlers)
       : socket_(std::move(socket)), shared_(shared), handlers_(std::move(handlers)) {}
   static std::shared_ptr<Listener> start(Fd socket, bool shared, Handlers handlers);
-  // Under the lock.
-  void watch(bool on);
   bool accept_one(std::shared_ptr<Channel>& channel, std::unique_ptr<Error>& error);
-  void pause_after_error();
   static void describe(Channel& channel);
+  // Under the lock.
+  void fail(const Error& failure, std::unique_ptr<Error>& error);
+  void watch(bool on);
+  void pause_after_error();
 
   std::mutex mutex_;
   Fd socket_;

@@ -12,6 +12,7 @@
 #include <condition_variable>
 #include <csignal>
 #include <cstring>
+#include <fstream>
 #include <future>
 #include <thread>
 
@@ -338,6 +339,38 @@ void observers_come_before_anything_is_read() {
   thrown("ERR_CUDA_IPC_INVALID_STATE", [&] { ends.owner->attend(ends.sender); });
 }
 
+bool sleeps(pid_t thread) {
+  std::ifstream file("/proc/self/task/" + std::to_string(thread) + "/stat");
+  std::string stat;
+  std::getline(file, stat);
+  return stat.substr(stat.rfind(')') + 2, 1) == "S";
+}
+
+// Whoever is told of a channel may be faster than who is to attend it.
+void a_start_waits_for_who_attends() {
+  const auto shelf = shelf_with(entry("v1", "frames", 0));
+  auto [owner, client] = make_channel_pair();
+  const std::string request = framed(kHello) + attach("a");
+  CHECK(::send(client.get(), request.data(), request.size(), MSG_NOSIGNAL) ==
+        static_cast<ssize_t>(request.size()));
+  owner->expect_attendant();
+  std::promise<pid_t> thread;
+  std::atomic<bool> started{false};
+  std::thread starter([&, owner = owner] {
+    thread.set_value(::gettid());
+    owner->start([] {});
+    started = true;
+  });
+  const pid_t id = thread.get_future().get();
+  while (!started && !sleeps(id)) std::this_thread::yield();
+  CHECK(!started);
+  const auto sender = std::make_shared<ShelfSender>(shelf);
+  owner->attend(sender);
+  starter.join();
+  CHECK(started && sender->take("a") == "v1");
+  owner->abandon();
+}
+
 // Tells whether that version is on loan, and then when it is not any more.
 struct Returned {
   explicit Returned(const std::shared_ptr<Shelf>& shelf, const std::string& version = "v1")
@@ -540,6 +573,7 @@ int main() {
   the_end_before_a_start_is_no_close();
   whatever_lets_go_of_an_unstarted_channel_leaves_nothing();
   observers_come_before_anything_is_read();
+  a_start_waits_for_who_attends();
   what_is_lent_stays_out_until_it_is_given_back();
   what_has_gone_ahead_is_out_whoever_has_taken_it();
   what_is_out_counts_as_a_note();
