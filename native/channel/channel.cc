@@ -157,6 +157,11 @@ const Peer& Channel::peer() {
 
 void Channel::complete_peer() {
   if (described_) return;
+  if (!peer_read_ && socket_) {
+    peer_ = read_peer(socket_.get());
+    if (!peer_.process.pidfd) describe_peer(peer_);
+  }
+  peer_read_ = true;
   if (peer_.process.start_time.empty() && peer_.process.pidfd) describe_peer(peer_);
   described_ = true;
 }

@@ -50,6 +50,8 @@ class Channel final : public Pollable, public std::enable_shared_from_this<Chann
   // abandon(): the reactor shares a channel that it watches. A peer that was not described yet is when it is
   // asked for.
   Channel(Fd socket, Peer peer) : peer_(std::move(peer)), socket_(std::move(socket)) {}
+  // For who connects: the peer is looked at when it is asked for, if the socket is still open then.
+  explicit Channel(Fd socket) : peer_read_(false), socket_(std::move(socket)) {}
 
   // Begins reading for the observer: what arrives is kept, as much as is for a slow event loop, and delivered
   // after start(). To be called before that, and once. Throws Error (ERR_CUDA_IPC_INVALID_STATE).
@@ -111,7 +113,8 @@ class Channel final : public Pollable, public std::enable_shared_from_this<Chann
   void unlock_and_wake(std::unique_lock<std::mutex>& lock);
 
   std::mutex mutex_;
-  Peer peer_;               // but for its pidfd, changed by complete_peer() alone; the uid never is
+  Peer peer_;  // but for its pidfd, changed by complete_peer() alone; a uid it was made with never is
+  bool peer_read_ = true;
   bool described_ = false;  // so that whoever was given it can read it without the lock
   Fd socket_;
   Outbox outbox_;

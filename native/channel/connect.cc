@@ -73,9 +73,8 @@ std::shared_ptr<Channel> try_connect(const std::string& path, const std::vector<
   const ssize_t sent = first_words.empty() ? 0
                                            : ::send(socket.get(), first_words.data(), first_words.size(),
                                                     MSG_NOSIGNAL | MSG_DONTWAIT);
-  Peer peer = read_peer(socket.get());
-  if (!peer.process.pidfd) describe_peer(peer);
-  auto channel = std::make_shared<Channel>(std::move(socket), std::move(peer));
+  // What is said is not to be in vain for want of a descriptor.
+  auto channel = std::make_shared<Channel>(std::move(socket));
   // What the kernel has not taken goes as all else does; and if the owner has gone, that shows there.
   const size_t said = sent > 0 ? static_cast<size_t>(sent) : 0;
   if (said < first_words.size()) channel->send(first_words.data() + said, first_words.size() - said, {});
