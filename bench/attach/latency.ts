@@ -1,16 +1,18 @@
 import path from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
+import type { BareCommands } from "../actors/bare.js";
 import type { WorkerCommands } from "../actors/worker.js";
 import { alternate } from "../common/alternate.js";
 import { Child } from "../common/child.js";
 import { Floor, restMs, type SampleKind } from "./floor.js";
 
 export interface Sample {
-  /** "asking": the floor's calls, with asking for the memory over a socket. */
-  of: "floor" | "asking" | "attach";
+  /** "asking": the floor's calls, with asking for the memory over a socket. "bare": an attach of which only the mapping is made. */
+  of: "floor" | "asking" | "bare" | "attach";
   kind: SampleKind;
   milliseconds: number;
-  detach: number;
+  /** Not of "bare". */
+  detach?: number;
   parts?: Record<string, number>;
 }
 
@@ -30,7 +32,7 @@ export interface LatencyPlan {
   rested?: number;
   /** Whether the floor was built; default: it was. */
   floor?: boolean;
-  /** Whether to measure "asking", too. */
+  /** Whether to measure "asking" and "bare", too. */
   asking?: boolean;
   onRound?: (round: number) => void;
 }
@@ -63,6 +65,7 @@ export async function measureLatency(plan: LatencyPlan): Promise<Sample[]> {
       [
         ...(floor !== undefined ? [inCpp("floor", "attach")] : []),
         ...(floor !== undefined && plan.asking ? [inCpp("asking", "ask")] : []),
+        ...(plan.asking ? [async () => samples.push(await mapInFreshProcess(plan))] : []),
         async () => samples.push(...(await attachInFreshProcess(plan))),
       ],
       plan.onRound,
@@ -72,6 +75,23 @@ export async function measureLatency(plan: LatencyPlan): Promise<Sample[]> {
     floor?.kill();
   }
   return samples;
+}
+
+/** A fresh process's first attach, of which only the mapping is made: see bench/actors/bare.ts. */
+async function mapInFreshProcess({
+  set,
+  socket,
+  device,
+}: Pick<LatencyPlan, "set" | "socket" | "device">): Promise<Sample> {
+  const worker = new Child<BareCommands>(path.join(__dirname, "..", "actors", "bare.js"));
+  try {
+    await worker.call("initialize", device);
+    const milliseconds = await worker.call("map", set, socket);
+    await worker.end();
+    return { of: "bare", kind: "first", milliseconds };
+  } finally {
+    worker.kill();
+  }
 }
 
 /** A fresh process's first attach, and so many more; then whatever else it is to do. */

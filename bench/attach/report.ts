@@ -64,6 +64,8 @@ export function latencyText(sharing: string, samples: readonly Sample[], roundTr
       row(`${sharing} ${kind}: C++, asking over a socket`, asking),
       row(`${sharing} ${kind}: attach()`, attach),
     );
+    const bare = pick(samples, "bare", kind);
+    if (bare.length > 0) rows.push(row(`${sharing} ${kind}: Node, the mapping alone`, summarize(bare)));
   }
   const lines = verdicts.map(
     ({ kind, ratio, overFactorMs, met }) =>
@@ -115,7 +117,7 @@ function whereItGoes(
       `release() afterwards`,
       ...verdicts.map(({ kind }) => {
         const times = samples.filter((sample) => sample.of === "attach" && sample.kind === kind);
-        return milliseconds(summarize(times.map((sample) => sample.detach)).median);
+        return milliseconds(summarize(times.map((sample) => sample.detach!)).median);
       }),
     ],
   );

@@ -49,18 +49,24 @@ export const attach: Measure = {
   },
 };
 
+const names = {
+  attach: "attach",
+  bare: "attach, bare",
+  floor: "attach",
+  asking: "attach, asking over a socket",
+};
+
 /** Attaches and detaches of both sides, first and repeated. */
 export function recordAttach(bench: Bench, labels: Labels, samples: readonly Sample[]): void {
-  for (const of of ["attach", "floor", "asking"] as const) {
+  for (const of of ["attach", "bare", "floor", "asking"] as const) {
     for (const kind of ["first", "repeated", "rested"] as const) {
       const chosen = samples.filter((sample) => sample.of === of && sample.kind === kind);
       if (chosen.length === 0) continue;
-      const by = of === "attach" ? "cuda-ipc" : "floor";
+      const by = of === "attach" || of === "bare" ? "cuda-ipc" : "floor";
       const milliseconds = chosen.map((sample) => sample.milliseconds);
-      const what = of === "asking" ? "attach, asking over a socket" : "attach";
-      bench.record(by, what, "ms", { ...labels, kind }, milliseconds);
-      if (of === "asking") continue;
-      const detaches = chosen.map(({ detach }) => detach);
+      bench.record(by, names[of], "ms", { ...labels, kind }, milliseconds);
+      if (of === "asking" || of === "bare") continue;
+      const detaches = chosen.map(({ detach }) => detach!);
       bench.record(by, "detach", "ms", { ...labels, kind }, detaches);
     }
   }
