@@ -214,7 +214,10 @@ export class OwnerClient implements LeaseService {
       return this.attachNow(request, left(), { lease: randomId(), ahead: false, asked: false });
     }
     const attachment = await attempt.attachment(limits.signal);
-    return this.hold(attachment, weights!, line);
+    const made = weights!;
+    // The attempt lives on with the lease, which must not keep the weights: they may be collected.
+    weights = undefined;
+    return this.hold(attachment, made, line);
   }
 
   private async retainNow(attachment: Attachment, access: Access, limits: RequestLimits): Promise<Weights> {
