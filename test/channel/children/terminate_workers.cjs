@@ -50,7 +50,8 @@ async function main() {
   );
   let before;
   for (let i = 0; i < 20; ++i) {
-    const worker = new Worker(__filename, { workerData: socket });
+    // Or Node closes what was opened there once more, when it may be somebody else's.
+    const worker = new Worker(__filename, { workerData: socket, trackUnmanagedFds: false });
     worker.on("error", (error) => console.log(error));
     await new Promise((resolve) => worker.once("message", resolve));
     await worker.terminate();
