@@ -60,6 +60,7 @@ export interface ChannelEvents {
 
 /** One connected SOCK_STREAM Unix socket. */
 export interface NativeChannel {
+  /** Of one that was connected here it is looked at when it is first asked for: ERR_CUDA_IPC_CLOSED once that is closed. */
   readonly peer: NativePeer;
   /** The socket's descriptor number; -1 once closed. For diagnosis only. */
   readonly fd: number;

@@ -67,8 +67,7 @@ export class Granting {
     catalog.apply(effects);
     // Who has it on loan owes a release whatever he is told: the lease keeps the memory until then.
     if (inAdvance && ahead.kept !== undefined) {
-      // Not for the answer to wait for.
-      queueMicrotask(ahead.kept);
+      ahead.kept();
       return { body: grantedAhead(request.lease, entry) };
     }
     const onUnsent = () => catalog.apply(ledger.release([request.lease], session));

@@ -170,8 +170,11 @@ export class OwnerClient implements LeaseService {
     try {
       this.link.adopt(asked);
     } catch (error) {
-      // It may be granted, and nobody waits for that.
-      this.giveBack(lease);
+      // It may be granted, and nobody waits for that; and what came ahead may be mapped.
+      this.giveBack(
+        lease,
+        asked.grants.end(lease)?.catch(() => {}),
+      );
       throw error;
     }
     return { lease, ahead: true, asked: true };

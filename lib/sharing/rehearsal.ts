@@ -79,13 +79,16 @@ export async function rehearseAttach(dial: () => NativeChannel): Promise<void> {
   };
   try {
     const weights = await attachThrough(socket, request, limits, addon);
-    // And once more, on the line that stands now.
-    const again = await attachThrough(socket, request, limits, addon);
-    await again.release({ after: null });
-    weights.tensor("tensor 0");
-    // What an attach leaves to whoever looks at all of it.
-    for (const tensor of weights.tensors()) void tensor.devicePointer;
-    await weights.release({ after: null });
+    try {
+      // And once more, on the line that stands now.
+      const again = await attachThrough(socket, request, limits, addon);
+      await again.release({ after: null });
+      weights.tensor("tensor 0");
+      // What an attach leaves to whoever looks at all of it.
+      for (const tensor of weights.tensors()) void tensor.devicePointer;
+    } finally {
+      await weights.release({ after: null });
+    }
   } finally {
     forgetClient(socket);
     elsewhere.close();

@@ -100,6 +100,7 @@ Napi::Value ask(const Napi::CallbackInfo& info) {
   const Access access = access_argument(info[4]);
   std::vector<uint8_t> words(hello.data, hello.data + hello.length);
   append_frame(words, string_argument(info[2], "request"));
+  Reactor::instance();  // whatever it lacks is better known before anything is said
   const std::shared_ptr<Channel> channel = try_connect(string_argument(info[0], "socketPath"), words);
   if (!channel) return info.Env().Undefined();
   Napi::Object asked = Napi::Object::New(info.Env());

@@ -157,7 +157,8 @@ const Peer& Channel::peer() {
 
 void Channel::complete_peer() {
   if (described_) return;
-  if (!peer_read_ && socket_) {
+  if (!peer_read_) {
+    if (!socket_) throw Error("ERR_CUDA_IPC_CLOSED", "This channel is closed: ask for its peer before that");
     peer_ = read_peer(socket_.get());
     if (!peer_.process.pidfd) describe_peer(peer_);
   }

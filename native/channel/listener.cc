@@ -85,7 +85,7 @@ void Listener::on_ready(uint32_t, Clock::time_point) {
     if (attendant) channel->expect_attendant();
     // First, for it takes a while to be heard.
     handlers_.on_connection(channel);
-    if (attendant) channel->attend(std::move(attendant));
+    if (attendant) attend(*channel, std::move(attendant));
     channels.push_back(std::move(channel));
   }
   for (const auto& channel : channels) describe(*channel);
@@ -115,6 +115,13 @@ bool Listener::accept_one(std::shared_ptr<Channel>& channel, std::unique_ptr<Err
   failing_ = false;
   if (++waiting_ >= kMostWaiting) watch(false);
   return true;
+}
+
+void Listener::attend(Channel& channel, std::shared_ptr<ChannelObserver> attendant) {
+  try {
+    channel.attend(std::move(attendant));
+  } catch (const Error&) {  // whoever was told of it has somebody else attend it
+  }
 }
 
 // A listener wants to know each of its peers: meanwhile, too, and not on its event loop.

@@ -49,6 +49,7 @@ class Listener final : public Pollable, public std::enable_shared_from_this<List
       : socket_(std::move(socket)), shared_(shared), handlers_(std::move(handlers)) {}
   static std::shared_ptr<Listener> start(Fd socket, bool shared, Handlers handlers);
   bool accept_one(std::shared_ptr<Channel>& channel, std::unique_ptr<Error>& error);
+  static void attend(Channel& channel, std::shared_ptr<ChannelObserver> attendant);
   static void describe(Channel& channel);
   // Under the lock.
   void fail(const Error& failure, std::unique_ptr<Error>& error);

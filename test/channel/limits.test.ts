@@ -44,3 +44,15 @@ test("sending at the limit is a coded error, not a broken stream", async () => {
   expect(await other.exit).toEqual(fine);
   expect(other.lines).toEqual(["ERR_CUDA_IPC_FD_LIMIT", "still open"]);
 });
+
+test("who lacks a descriptor for the answer has not asked", async () => {
+  const socket = socketPath();
+  const server = serve(socket);
+  const other = child("ask_at_limit", [socket], limited(64));
+  expect(await other.exit).toEqual(fine);
+  expect(other.lines).toEqual(["ERR_CUDA_IPC_FD_LIMIT"]);
+  // Connections are accepted in their order.
+  await native.connect(socket);
+  await server.changes.until(() => server.accepted.length > 0);
+  expect(server.accepted[0]!.peer.pid).toBe(process.pid);
+});

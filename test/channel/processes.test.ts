@@ -26,6 +26,10 @@ test("the peer of a connection is known, on both sides", async () => {
   expect(channel.peer.pid).toBe(process.pid);
   expect(channel.peer.startTime).toBe(startTimeOf(process.pid));
   channel.close();
+  expect(channel.peer.pid).toBe(process.pid);
+  const unasked = await native.connect(socket);
+  unasked.close();
+  expect(() => unasked.peer).toThrow(expect.objectContaining({ code: "ERR_CUDA_IPC_CLOSED" }));
 });
 
 test("a peer's name may look like what stands around it in /proc", async () => {
