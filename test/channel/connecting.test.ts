@@ -84,13 +84,15 @@ test("who cannot ask has nothing open", () => {
   serve(socket);
   const listening = openFds();
   const wrong = [
-    ["", hello, "{}", id, "read"],
+    [undefined, hello, "{}", id, "read"],
     [socket, "hello", "{}", id, "read"],
     [socket, hello, {}, id, "read"],
     [socket, hello, "{}", undefined, "read"],
     [socket, hello, "{}", id, "write"],
   ] as unknown as Parameters<typeof native.ask>[];
-  for (const asking of wrong) expect(() => native.ask(...asking)).toThrow(/ERR_CUDA_IPC|Expected/);
+  for (const asking of wrong) {
+    expect(() => native.ask(...asking)).toThrow(coded("ERR_CUDA_IPC_INVALID_ARGUMENT"));
+  }
   expect(openFds()).toBe(listening);
 });
 

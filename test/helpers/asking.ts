@@ -1,16 +1,7 @@
-import { type NativeAddon, native } from "../../dist/lib/native.js";
-import { encodeFrame } from "../../dist/lib/wire/encode.js";
+// test/children/asking.cjs, for this process.
+import { createRequire } from "node:module";
+import type { NativeAddon } from "../../dist/lib/native.js";
 
-/** `native.ask` by its parts, for tests that replace one of them: as these are when it is called. */
-export function askByParts(
-  parts: Pick<NativeAddon, "tryConnect" | "watchGrants"> = native,
-): NativeAddon["ask"] {
-  return (socket, hello, request, lease, access) => {
-    const channel = parts.tryConnect(socket);
-    if (channel === undefined) return undefined;
-    const grants = parts.watchGrants(channel);
-    grants.expect(lease, access, true);
-    channel.send(Buffer.concat([hello, encodeFrame(JSON.parse(request))]));
-    return { channel, grants };
-  };
-}
+type AskByParts = (parts?: Pick<NativeAddon, "tryConnect" | "watchGrants">) => NativeAddon["ask"];
+
+export const askByParts = createRequire(__filename)("../children/asking.cjs") as AskByParts;
